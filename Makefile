@@ -1,0 +1,51 @@
+# Targets that people use; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint test-cluster cluster-up cluster-down crds clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -e '.[dev]'
+	touch $@
+
+venv: $(VENV)/.installed ## .venv with all that tests and benches need (torch included: 6 GB)
+
+# The demo's own environment: Python, ONNX Runtime and a web server, 60 packages fewer than .venv.
+.venv-demo/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-demo
+	.venv-demo/bin/python -m pip install --quiet -e '.[server,onnx,cli]'
+	touch $@
+
+demo: .venv-demo/.installed ## serve the digits model here, under bursts, with a floor that moves
+	.venv-demo/bin/everwarm up examples/digits --load bursts
+
+test: venv lint ## lint, types, import contracts, unit and contract tests
+	$(BIN)/python -m pytest
+
+lint: venv ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-cluster: venv ## the real Kubernetes + Knative: needs root, or a KUBECONFIG
+	$(BIN)/python -m pytest tests/cluster --timeout 1200 -v
+
+cluster-up: venv ## start the local cluster and leave it running
+	$(BIN)/python -m tests.cluster.harness up
+
+cluster-down: venv ## stop it
+	$(BIN)/python -m tests.cluster.harness down
+
+crds: venv ## write manifests/crds.yaml from the pydantic models
+	$(BIN)/everwarm crd > manifests/crds.yaml
+
+clean: ## remove what make made here
+	rm -rf .venv .venv-demo build dist
