@@ -1,4 +1,7 @@
-"""A decision: the floor (min-scale), the machine's reason and a person's sentence. Status, events, metrics and CLI show this same value."""
+"""A decision: the floor (min-scale), the machine's reason and a person's sentence.
+
+Status, events, metrics and CLI show this same value.
+"""
 
 import enum
 from dataclasses import dataclass

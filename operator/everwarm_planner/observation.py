@@ -1,7 +1,7 @@
 """What is known of one service at one instant, with units; and what it means not to know.
 
-"Don't know" is a type of its own, `MissingObservation`, never a zero: a policy that confuses the two scales to the minimum when
-Prometheus restarts (keda#3065).
+"Don't know" is a type of its own, `MissingObservation`, never a zero: a policy that confuses the two scales to the
+minimum when Prometheus restarts (keda#3065).
 """
 
 import enum

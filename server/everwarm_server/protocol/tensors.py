@@ -1,6 +1,7 @@
-"""What the inside of the server speaks: tensors, requests and responses. Every protocol is translated to and from these.
+"""What the inside of the server speaks: tensors, requests, responses. Each protocol is translated to and from these.
 
-Datatypes are those of the Open Inference Protocol (`kserve/open-inference-protocol`, inference_rest.md, "Tensor Data Types").
+Datatypes are those of the Open Inference Protocol (kserve/open-inference-protocol, inference_rest.md, "Tensor Data
+Types").
 """
 
 from collections.abc import Mapping
@@ -69,7 +70,7 @@ class RequestedOutput:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """One inference request, whatever protocol it came by. No `outputs`: all of them, as the protocol's default says."""
+    """One inference request, whatever protocol it came by. No `outputs`: all of them, as the protocol says."""
 
     inputs: tuple[Tensor, ...]
     id: str | None = None

@@ -7,7 +7,10 @@ from everwarm_server.protocol.tensors import Array, ModelMetadata, Parameters
 
 
 class Runtime(Protocol):
-    """A loaded model. `infer` blocks and is called from worker threads, at most `concurrency` at a time, never on the event loop."""
+    """A loaded model.
+
+    `infer` blocks; it is called from worker threads, at most `concurrency` at a time, never on the event loop.
+    """
 
     @property
     def metadata(self) -> ModelMetadata:
