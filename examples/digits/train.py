@@ -1,7 +1,8 @@
-"""Trains the digits CNN that this folder ships and writes model.onnx and samples.npz beside itself; about 20 s on one core.
+"""Trains the digits CNN of this folder; writes model.onnx and samples.npz beside itself in about 20 s on one core.
 
-Data: "Optical Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak; UCI, CC BY 4.0), as bundled with scikit-learn: 1,797 images of
-8x8 pixels, values 0 to 16. Every fifth image is held out; samples.npz has those, so that a client can check each answer.
+Data: "Optical Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak; UCI, CC BY 4.0), as bundled with scikit-learn:
+1,797 images of 8x8 pixels, values 0 to 16. Every fifth image is held out; samples.npz has those that the model reads
+right, so that a client can tell a wrong answer from a hard image.
 
     .venv/bin/python examples/digits/train.py
 """
@@ -55,7 +56,7 @@ def train(images: np.ndarray, labels: np.ndarray) -> torch.nn.Sequential:
 
 
 def to_onnx(model: torch.nn.Sequential) -> onnx.ModelProto:
-    """The same network as an ONNX graph, from pixel values 0..16 to a label and probabilities; written by hand so that it stays small."""
+    """The same network as an ONNX graph, from pixel values 0..16 to a label and probabilities."""
     weights = {name.replace(".", "_"): value.numpy() for name, value in model.state_dict().items()}
     constants = {
         "scale": np.float32(1 / 16),
@@ -104,7 +105,6 @@ def main() -> None:
         predicted = model(torch.from_numpy(images.reshape(-1, 1, 8, 8) / 16)).argmax(1).numpy()
     onnx.save(to_onnx(model), HERE / "model.onnx")
     right = predicted == labels
-    # Only what the model reads right: a client can then tell a wrong answer from a hard image.
     np.savez_compressed(
         HERE / "samples.npz", images=images[right].astype(np.uint8), labels=labels[right].astype(np.uint8)
     )
