@@ -1,6 +1,6 @@
 """Trains the digits CNN of this folder; writes model.onnx and samples.npz beside itself in about 20 s on one core.
 
-Data: "Optical Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak; UCI, CC BY 4.0), as bundled with scikit-learn:
+Data: "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak; UCI, CC BY 4.0), as bundled with scikit-learn:
 1,797 images of 8x8 pixels, values 0 to 16. Every fifth image is held out; samples.npz has those that the model reads
 right, so that a client can tell a wrong answer from a hard image.
 
