@@ -1,0 +1,5 @@
+"""The model server. What the author of a Python model needs is importable from here, and costs nothing to import."""
+
+from everwarm_server.errors import InvalidInput
+
+__all__ = ["InvalidInput"]

@@ -1,0 +1,38 @@
+"""A model URI and a cache directory in; a local directory with the model's files out."""
+
+from pathlib import Path
+from typing import Final
+
+from everwarm_server.artifacts import uri as model_uri
+from everwarm_server.errors import ModelError
+
+MAX_BYTES: Final = 256 * 2**30
+
+
+def fetch(uri: str, cache_dir: Path, max_bytes: int = MAX_BYTES) -> Path:
+    """The directory that holds the model. Blocks for as long as the download takes; run it in a thread.
+
+    A path of this machine is used in place. Anything else is downloaded into an entry of `cache_dir` that carries its
+    version (the ETags), so that a second start finds it there and a changed model is fetched anew.
+
+    Args:
+        uri: a path, file://, s3://, gs://, az://, http:// or https://.
+        cache_dir: made if it is missing; several processes may share it.
+        max_bytes: limit of the model's size, both as it is sent and unpacked.
+
+    Raises:
+        ModelError: there is nothing there, it can't be read, is too large, or a package is missing.
+    """
+    parsed = model_uri.parse(uri)
+    if parsed.scheme in model_uri.LOCAL:
+        return _local(Path(parsed.path))
+    message = f"The model URI {uri!r} can't be fetched yet (into {cache_dir}, at most {max_bytes} bytes)."
+    raise ModelError(message)
+
+
+def _local(path: Path) -> Path:
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise ModelError(f"The model URI names the file {path}; name the directory that holds it.")
+    raise ModelError(f"There is no model directory {path}.")

@@ -1,0 +1,233 @@
+"""The V2 protocol (Open Inference Protocol) over HTTP: request bodies to InferRequest, InferResponse to bodies.
+
+Source: kserve/open-inference-protocol, specification/protocol/inference_rest.md. The bytes behind the JSON are
+v2_binary's. Unknown keys are ignored, as the protocol asks; duplicate keys of a JSON object count as the last of them.
+"""
+
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from everwarm_server.errors import InvalidInput
+from everwarm_server.protocol import json_data, shapes, v2_binary
+from everwarm_server.protocol.sentences import shown
+from everwarm_server.protocol.tensors import (
+    DTYPES,
+    InferRequest,
+    InferResponse,
+    ModelMetadata,
+    RequestedOutput,
+    Tensor,
+)
+
+Body: TypeAlias = bytes | bytearray | memoryview
+Chunks: TypeAlias = list[bytes | memoryview]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+MAX_ID_CHARACTERS: Final = 1024
+MAX_PARAMETERS: Final = 256
+
+
+def decode_request(body: Body, header_length: int | None = None, metadata: ModelMetadata | None = None) -> InferRequest:
+    """One inference request.
+
+    Args:
+        body: the whole HTTP body; binary tensors of the result are views of it.
+        header_length: value of the header Inference-Header-Content-Length in bytes, if it came. 0 with a body means
+            that the body is the raw bytes of the model's one input, which needs `metadata`.
+        metadata: the model's.
+
+    Raises:
+        InvalidInput: anything is wrong with it; the sentence says what.
+    """
+    view = memoryview(body)
+    if header_length == 0 and view.nbytes > 0:
+        return v2_binary.decode_raw(view, metadata)
+    header, tail = v2_binary.split(view, header_length)
+    document = parse_object(header)
+    parameters = _parameters(document.get("parameters"), "request")
+    binary_outputs = _flag(parameters.pop("binary_data_output", False), "binary_data_output", "request")
+    request = InferRequest(
+        inputs=_inputs(document.get("inputs"), tail),
+        id=_id(document.get("id")),
+        outputs=_outputs(document.get("outputs"), binary_outputs=binary_outputs),
+        binary_outputs=binary_outputs,
+        parameters=parameters,
+    )
+    tail.check_empty()
+    return request
+
+
+def parse_object(body: memoryview) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        InvalidInput: it is not JSON (NaN and numbers beyond FP64 are not), or not an object.
+    """
+    # orjson decodes and converts 150,528 floats in 10.3 ms, msgspec with Raw data in 12.1 ms, and 784 floats in 39 us
+    # against 51 us (AMD EPYC, one core, orjson 3.13, msgspec 0.22): no second library.
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"The body is not valid JSON: {error}.") from None
+    if type(document) is not dict:
+        raise InvalidInput(f"The body is {shown(document)}; it must be a JSON object.")
+    return document
+
+
+def _id(value: Any) -> str | None:
+    if value is None:
+        return None
+    if type(value) is not str or len(value) > MAX_ID_CHARACTERS or not value.isprintable():
+        raise InvalidInput(
+            f"The id is {shown(value)}; it must be a string of at most {MAX_ID_CHARACTERS} printable characters."
+        )
+    return value
+
+
+def _parameters(value: Any, owner: str) -> dict[str, str | int | float | bool]:
+    if value is None:
+        return {}
+    if type(value) is not dict:
+        raise InvalidInput(f"The parameters of the {owner} are {shown(value)}; they must be an object.")
+    if len(value) > MAX_PARAMETERS:
+        raise InvalidInput(f"The {owner} has {len(value)} parameters; at most {MAX_PARAMETERS} are accepted.")
+    for name, parameter in value.items():
+        if not isinstance(parameter, str | int | float | bool):
+            raise InvalidInput(
+                f"The parameter {shown(name)} of the {owner} is {shown(parameter)}; "
+                "it must be a string, a number, true or false."
+            )
+    return dict(value)
+
+
+def _flag(value: Any, name: str, owner: str) -> bool:
+    if type(value) is not bool:
+        raise InvalidInput(f"The parameter {name} of the {owner} is {shown(value)}; it must be true or false.")
+    return value
+
+
+def _named(items: Any, kind: str) -> list[tuple[str, dict[str, Any]]]:
+    if type(items) is not list:
+        given = f"no {kind}s" if items is None else f"{shown(items)} as {kind}s"
+        raise InvalidInput(f"The request has {given}; it needs a list of objects with a name each.")
+    found: dict[str, dict[str, Any]] = {}
+    for index, item in enumerate(items):
+        name = item.get("name") if type(item) is dict else None
+        if type(name) is not str or not name:
+            raise InvalidInput(f"The {kind} at position {index} has no name; it must be an object with a name.")
+        if name in found:
+            raise InvalidInput(f"The {kind} {shown(name)} comes twice; each name may come once.")
+        found[name] = item
+    return list(found.items())
+
+
+def _inputs(items: Any, tail: v2_binary.Tail) -> tuple[Tensor, ...]:
+    return tuple(_tensor(name, item, tail) for name, item in _named(items, "input"))
+
+
+def _tensor(name: str, item: dict[str, Any], tail: v2_binary.Tail) -> Tensor:
+    owner = f"input {shown(name)}"
+    datatype = item.get("datatype")
+    if type(datatype) is not str or datatype not in DTYPES:
+        raise InvalidInput(f"The {owner} has the datatype {shown(datatype)}; it must be one of {', '.join(DTYPES)}.")
+    shape = shapes.parse(item.get("shape"), owner)
+    size_bytes = _parameters(item.get("parameters"), owner).get("binary_data_size")
+    data = item.get("data")
+    if size_bytes is not None:
+        if type(size_bytes) is not int or size_bytes < 0:
+            raise InvalidInput(f"The {owner} says binary_data_size {shown(size_bytes)}; it must be a count of bytes.")
+        if data is not None:
+            raise InvalidInput(f"The {owner} has both data and binary_data_size; send one of them.")
+        return Tensor(name, datatype, v2_binary.to_array(tail.take(size_bytes, owner), datatype, shape, owner))
+    if type(data) is not list:
+        given = "neither data nor the parameter binary_data_size" if data is None else f"{shown(data)} as data"
+        raise InvalidInput(f"The {owner} has {given}; it needs data as a list, or binary_data_size and the bytes.")
+    if datatype == "FP16":
+        raise InvalidInput(
+            f"The {owner} is FP16, which V2 carries only as binary: send binary_data_size and the bytes."
+        )
+    return Tensor(name, datatype, json_data.to_array(json_data.flatten(data, shape, owner), datatype, shape, owner))
+
+
+def _outputs(items: Any, *, binary_outputs: bool) -> tuple[RequestedOutput, ...]:
+    if items is None:
+        return ()
+    requested = []
+    for name, item in _named(items, "output"):
+        owner = f"output {shown(name)}"
+        parameters = _parameters(item.get("parameters"), owner)
+        if "classification" in parameters:
+            raise InvalidInput(f"The {owner} asks for classification, which this server does not do; sort its values.")
+        binary = _flag(parameters.get("binary_data", binary_outputs), "binary_data", owner)
+        requested.append(RequestedOutput(name, binary))
+    return tuple(requested)
+
+
+def encode_response(response: InferResponse, request: InferRequest) -> tuple[Chunks, Headers]:
+    """The body, in chunks that may be views of the model's arrays, and its headers (Content-Length among them).
+
+    Raises:
+        InvalidInput: an FP16 output is wanted as JSON.
+        InferenceFailed: an output holds what JSON can't carry.
+    """
+    binary = {output.name: output.binary for output in request.outputs}
+    heads: list[dict[str, Any]] = []
+    tails: Chunks = []
+    for tensor in response.outputs:
+        head: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.data.shape)}
+        if binary.get(tensor.name, request.binary_outputs):
+            raw = v2_binary.from_tensor(tensor)
+            head["parameters"] = {"binary_data_size": len(raw)}
+            tails.append(raw)
+        else:
+            head["data"] = _json_output(tensor)
+        heads.append(head)
+    document: dict[str, Any] = {"model_name": response.model_name, "model_version": response.model_version}
+    identity = request.id if response.id is None else response.id
+    if identity is not None:
+        document["id"] = identity
+    document["outputs"] = heads
+    header = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not tails:
+        return [header], json_headers(header)
+    # Spaces up to a multiple of 8 are valid JSON and leave the first tensor aligned for the client.
+    header += b" " * (-len(header) % 8)
+    length = len(header) + sum(map(len, tails))
+    return [header, *tails], [
+        (b"content-type", b"application/octet-stream"),
+        (b"content-length", b"%d" % length),
+        (v2_binary.HEADER_LENGTH.lower().encode(), b"%d" % len(header)),
+    ]
+
+
+def _json_output(tensor: Tensor) -> Any:
+    if tensor.datatype == "FP16":
+        raise InvalidInput(
+            f"The output {shown(tensor.name)} is FP16, which V2 carries only as binary: "
+            "set its parameter binary_data to true."
+        )
+    return json_data.from_tensor(Tensor(tensor.name, tensor.datatype, tensor.data.reshape(-1)))
+
+
+def json_headers(body: bytes) -> Headers:
+    """The headers of a body that is JSON alone."""
+    return [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+
+
+def encode_metadata(metadata: ModelMetadata, versions: tuple[str, ...] = ()) -> bytes:
+    """The body of GET /v2/models/{model}; `versions` default to the one that `metadata` has."""
+    return orjson.dumps(
+        {
+            "name": metadata.name,
+            "versions": list(versions or (metadata.version,)),
+            "platform": metadata.platform,
+            "inputs": [{"name": s.name, "datatype": s.datatype, "shape": s.shape} for s in metadata.inputs],
+            "outputs": [{"name": s.name, "datatype": s.datatype, "shape": s.shape} for s in metadata.outputs],
+        }
+    )
+
+
+def encode_error(sentence: str) -> bytes:
+    """The body of every error, of V1 and V2 alike."""
+    return orjson.dumps({"error": sentence})

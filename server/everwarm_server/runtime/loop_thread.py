@@ -1,0 +1,42 @@
+"""An event loop in a thread of its own, for models whose methods are coroutines; started by the first of them."""
+
+import asyncio
+import inspect
+import threading
+from typing import Any
+
+
+class LoopThread:
+    """Runs coroutines for threads that wait. One loop for all: a client made in load() is used again in predict()."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def resolve(self, value: Any) -> Any:
+        """The value itself, or if it is a coroutine its result; blocks until then.
+
+        Raises:
+            Exception: whatever the coroutine raised.
+        """
+        if not inspect.iscoroutine(value):
+            return value
+        return asyncio.run_coroutine_threadsafe(value, self._running_loop()).result()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="everwarm-model-loop", daemon=True)
+                self._thread.start()
+            return self._loop
+
+    def close(self) -> None:
+        """Stop the loop and wait for its thread; does nothing where none was started."""
+        with self._lock:
+            if self._loop is not None and self._thread is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._thread.join()
+                self._loop.close()
+            self._loop = self._thread = None

@@ -1,0 +1,142 @@
+"""ONNX Runtime: model.onnx in, a Runtime out. 51 ms and 67 MB to import, against 2.6 s and 5 GB for torch."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import onnxruntime
+
+from everwarm_server.errors import InferenceFailed, InvalidInput, ModelError
+from everwarm_server.protocol.tensors import Array, ModelMetadata, Parameters, TensorSpec
+from everwarm_server.runtime import arrays, cpus, model_toml
+from everwarm_server.runtime.load import LoadOptions
+
+FILE: Final = "model.onnx"
+PLATFORM: Final = "onnxruntime_onnx"
+_CUDA: Final = "CUDAExecutionProvider"
+_CPU: Final = "CPUExecutionProvider"
+_DATATYPES: Final = {
+    "tensor(bool)": "BOOL",
+    "tensor(uint8)": "UINT8",
+    "tensor(uint16)": "UINT16",
+    "tensor(uint32)": "UINT32",
+    "tensor(uint64)": "UINT64",
+    "tensor(int8)": "INT8",
+    "tensor(int16)": "INT16",
+    "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64",
+    "tensor(float16)": "FP16",
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+    "tensor(string)": "BYTES",
+}
+_errors: Any = onnxruntime.capi.onnxruntime_pybind11_state
+_LOG: Final = logging.getLogger(__name__)
+
+
+def load(directory: Path, options: LoadOptions) -> "OnnxRuntime":
+    """Load `model.onnx` of a directory.
+
+    Raises:
+        ModelError: ONNX Runtime refuses the file, or the device is not there.
+    """
+    toml = model_toml.read(directory)
+    path = directory / FILE
+    if not path.is_file():
+        raise ModelError(f"{directory} has no {FILE}.")
+    wanted = providers(options.device, onnxruntime.get_available_providers())
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads or cpus.threads_each(options.concurrency)
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3
+    # Threads that spin for work use up the CPU limit of a container, and the next request is throttled.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(str(path), settings, providers=wanted)
+    except Exception as error:
+        raise ModelError(f"ONNX Runtime can't load {path}: {_reason(error)}") from error
+    # ONNX Runtime falls back to the CPU without an error when a library of CUDA is missing.
+    if options.device == "cuda" and session.get_providers()[0] != _CUDA:
+        raise ModelError("The device cuda was asked for, but ONNX Runtime could not use it; see its log.")
+    metadata = ModelMetadata(
+        name=options.name,
+        version=options.version,
+        platform=toml.platform or PLATFORM,
+        inputs=tuple(_spec(node, "input") for node in session.get_inputs()),
+        outputs=tuple(_spec(node, "output") for node in session.get_outputs()),
+    )
+    return OnnxRuntime(session, metadata)
+
+
+def providers(device: str, available: Sequence[str]) -> list[str]:
+    """The execution providers for a device, best first.
+
+    Raises:
+        ModelError: cuda is wanted, and this build of ONNX Runtime has none.
+    """
+    if device == "cuda" and _CUDA not in available:
+        raise ModelError(
+            "The device cuda was asked for, but this ONNX Runtime has no CUDA: install onnxruntime-gpu in place of "
+            "onnxruntime, or use the device cpu."
+        )
+    return [_CUDA, _CPU] if device != "cpu" and _CUDA in available else [_CPU]
+
+
+def _spec(node: Any, kind: str) -> TensorSpec:
+    datatype = _DATATYPES.get(node.type)
+    if datatype is None:
+        raise ModelError(
+            f"The {kind} {node.name!r} is of type {node.type}, which is not a tensor of the protocol; "
+            "export the model with tensors only (skl2onnx: zipmap=False)."
+        )
+    # A dimension is a number, or a name, or None for one without a name.
+    return TensorSpec(node.name, datatype, tuple(d if isinstance(d, int) and d >= 0 else -1 for d in node.shape))
+
+
+def _reason(error: Exception) -> str:
+    """The first line of ONNX Runtime's message without its codes: the rest is for its own developers."""
+    line = str(error).strip().partition("\n")[0]
+    return line.rsplit("] : ", 1)[-1].split(" : ", 2)[-1][:300]
+
+
+class OnnxRuntime:
+    """A session of ONNX Runtime."""
+
+    def __init__(self, session: Any, metadata: ModelMetadata) -> None:
+        self._session = session
+        self._metadata = metadata
+        self._text = frozenset(spec.name for spec in metadata.inputs if spec.datatype == "BYTES")
+        self._names = [spec.name for spec in metadata.outputs]
+        self._device = "cuda:0" if session.get_providers()[0] == _CUDA else "cpu"
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        """What the model takes and gives."""
+        return self._metadata
+
+    @property
+    def device(self) -> str:
+        """`cpu` or `cuda:0`."""
+        return self._device
+
+    def infer(self, inputs: Mapping[str, Array], parameters: Parameters) -> Mapping[str, Array]:
+        """All outputs; see Runtime.infer."""
+        del parameters  # tensors are all that a graph takes
+        feed = {
+            name: arrays.to_text(array, name) if name in self._text else arrays.aligned(array)
+            for name, array in inputs.items()
+        }
+        try:
+            outputs = self._session.run(self._names, feed)
+        except _errors.InvalidArgument as error:
+            # The inputs fit the metadata, so this is what it can't say: an index out of range, two unequal batches.
+            raise InvalidInput(f"The model refuses these inputs: {_reason(error)}") from error
+        except Exception as error:
+            _LOG.exception("ONNX Runtime failed")
+            raise InferenceFailed(f"The model failed: {_reason(error)}") from error
+        return {name: arrays.from_framework(array, name) for name, array in zip(self._names, outputs, strict=True)}
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
