@@ -1,0 +1,37 @@
+"""The command line: `python -m tests.cluster.harness build | up | down | status`."""
+
+import argparse
+import sys
+import time
+
+from tests.cluster.harness import cluster
+from tests.cluster.harness.paths import KUBECONFIG, LOCAL_INGRESS, PROMETHEUS, PUBLIC_INGRESS
+
+
+def main() -> int:
+    """Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.harness", description=__doc__)
+    parser.add_argument("command", choices=("build", "up", "down", "status"))
+    command = parser.parse_args().command
+    started = time.monotonic()
+    if command == "build":
+        cluster.build_all(_say)
+    elif command == "up":
+        _say("up" if cluster.up(_say) else "already up: nothing done")
+        _say(f"KUBECONFIG={KUBECONFIG}\nEnvoy {PUBLIC_INGRESS} (local hosts {LOCAL_INGRESS})\nPrometheus {PROMETHEUS}")
+    elif command == "down":
+        _say("down" if cluster.down() else "nothing was up")
+    else:
+        for name, state in cluster.describe().items():
+            _say(f"{name:20} {state}")
+        return 0 if cluster.is_up() else 1
+    _say(f"{time.monotonic() - started:.1f} s")
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
