@@ -7,7 +7,6 @@ from urllib.parse import unquote, urlsplit
 
 from everwarm_server.errors import ModelError
 
-LOCAL: Final = frozenset({"file"})
 STORES: Final = frozenset({"s3", "gs", "az"})
 HTTP: Final = frozenset({"http", "https"})
 _SCHEMES: Final = "a path, file://, s3://, gs://, az://, http:// or https://"
@@ -18,13 +17,15 @@ class ModelUri:
     """A parsed URI.
 
     Attributes:
-        text: as it was given, or without the password that it should not have.
+        text: as it was given; a query may hold a signature, so this is for opening and not for logs.
+        shown: the text without its query, for logs, errors and cache entries.
         scheme: file, s3, gs, az, http or https.
         place: bucket, container or host; empty for file.
         path: a path of this machine for file; else the key or path without a leading slash.
     """
 
     text: str
+    shown: str
     scheme: str
     place: str
     path: str
@@ -45,19 +46,20 @@ def parse(text: str) -> ModelUri:
     if not text or "\0" in text:
         raise ModelError(f"The model URI is empty; it must be {_SCHEMES}.")
     if "://" not in text:
-        return ModelUri(text, "file", "", str(Path(text).absolute()))
+        return ModelUri(text, text, "file", "", str(Path(text).absolute()))
+    shown = text.partition("?")[0]
     try:
         parts = urlsplit(text)
     except ValueError as error:
-        raise ModelError(f"The model URI {text!r} is not a URI: {error}.") from error
+        raise ModelError(f"The model URI {shown!r} is not a URI: {error}.") from error
     if parts.scheme == "file":
         if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
-            raise ModelError(f"The model URI {text!r} must have three slashes and an absolute path: file:///models/m.")
-        return ModelUri(text, "file", "", unquote(parts.path))
+            raise ModelError(f"The model URI {shown!r} must have three slashes and an absolute path: file:///models/m.")
+        return ModelUri(text, text, "file", "", unquote(parts.path))
     if parts.scheme not in STORES | HTTP:
-        raise ModelError(f"The model URI {text!r} has the scheme {parts.scheme!r}; it must be {_SCHEMES}.")
+        raise ModelError(f"The model URI {shown!r} has the scheme {parts.scheme!r}; it must be {_SCHEMES}.")
     if "@" in parts.netloc:
         raise ModelError("The model URI holds a user or password; give credentials by the environment instead.")
     if not parts.netloc:
-        raise ModelError(f"The model URI {text!r} names no {'host' if parts.scheme in HTTP else 'bucket'}.")
-    return ModelUri(text, parts.scheme, parts.netloc, parts.path.lstrip("/"))
+        raise ModelError(f"The model URI {shown!r} names no {'host' if parts.scheme in HTTP else 'bucket'}.")
+    return ModelUri(text, shown, parts.scheme, parts.netloc, parts.path.lstrip("/"))

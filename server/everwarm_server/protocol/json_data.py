@@ -121,14 +121,14 @@ def from_tensor(tensor: Tensor) -> Any:
     """
     if tensor.datatype == "BYTES":
         return _strings(tensor)
-    array = np.ascontiguousarray(tensor.data, DTYPES[tensor.datatype].newbyteorder("="))
+    array = np.asarray(tensor.data, DTYPES[tensor.datatype].newbyteorder("="), order="C")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         count = int(array.size - np.isfinite(array).sum())
         raise InferenceFailed(
             f"The output {shown(tensor.name)} holds NaN or infinity in {count} of {array.size} elements, which JSON "
             "can't carry; ask for binary outputs of the V2 protocol to get them as they are."
         )
-    return array
+    return array if array.ndim else array.item()  # orjson takes no array without dimensions
 
 
 def _strings(tensor: Tensor) -> Any:
