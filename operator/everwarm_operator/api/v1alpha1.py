@@ -1,0 +1,308 @@
+"""The ModelService resource, everwarm.dev/v1alpha1: what a user asks for (spec) and what the operator says (status).
+
+In: objects of the API server. Out: checked values. `schema.py` makes the CustomResourceDefinition from these models:
+each description is what `kubectl explain` shows, each rule (CEL) is checked by the API server itself.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+GROUP = "everwarm.dev"
+VERSION = "v1alpha1"
+PLURAL = "modelservices"
+KIND = "ModelService"
+
+# Knative names a revision <service>-00001, and a name in a DNS label has at most 63 characters.
+NAME_MAX_CHARACTERS = 57
+_FORMATS = "use onnx (ONNX Runtime), torch (TorchScript or torch.export) or python (a class in the image)"
+
+
+def rule(expression: str, sentence: str, with_values: str | None = None) -> dict[str, str]:
+    """One CEL rule; the sentence is all that the user sees when it is broken.
+
+    Args:
+        expression: true for a good value.
+        sentence: what to do instead.
+        with_values: a CEL expression that gives the sentence with the user's own text in it (of numbers the API server
+            refuses it: it estimates their text as endless).
+    """
+    return {"rule": expression, "message": sentence} | ({"messageExpression": with_values} if with_values else {})
+
+
+def rules(*of_them: dict[str, str]) -> dict[str, Any]:
+    """CEL rules as a JSON schema extension."""
+    return {"x-kubernetes-validations": list(of_them)}
+
+
+class _Spec(BaseModel):
+    """Base of what users write: unknown keys are mistakes."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class _Status(BaseModel):
+    """Base of what the operator writes: keys of a newer version are ignored."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+
+class Model(_Spec):
+    """What is served."""
+
+    uri: str = Field(
+        description="Where the model is: an absolute path in the image, or file://, s3://, gs://, az:// or https://.",
+        min_length=1,
+        max_length=2048,
+        json_schema_extra=rules(
+            rule(
+                "self.matches('^(/|file:///|s3://.|gs://.|az://.|https://.)')",
+                "spec.model.uri must be an absolute path or start with file://, s3://, gs://, az:// or https://",
+            )
+        ),
+    )
+    format: str = Field(
+        description="What reads the model: onnx (ONNX Runtime), torch (TorchScript or torch.export) or python (a class "
+        "in the image).",
+        max_length=64,
+        json_schema_extra=rules(
+            rule(
+                "self in ['onnx', 'torch', 'python']",
+                f"spec.model.format is not supported: {_FORMATS}",
+                f"'spec.model.format \"' + self + '\" is not supported: {_FORMATS}'",
+            )
+        ),
+    )
+    name: str | None = Field(
+        default=None,
+        description="The model's name in request paths; default: the name of the ModelService.",
+        max_length=253,
+        json_schema_extra=rules(
+            rule(
+                "self.matches('^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$')",
+                "spec.model.name is part of the request path: use letters, digits, '.', '_' and '-' only",
+            )
+        ),
+    )
+
+
+class Slo(_Spec):
+    """What the service promises its callers."""
+
+    p95_milliseconds: int = Field(
+        default=500,
+        description="95 % of the requests are answered within this time, waiting for a replica included (ms).",
+        json_schema_extra=rules(rule("self > 0", "spec.slo.p95Milliseconds must be over 0: it is a time to answer in")),
+    )
+
+
+class Scaling(_Spec):
+    """Between which limits, and how, the floor of warm replicas moves."""
+
+    policy: str = Field(
+        default="paper",
+        description="How the floor is chosen: paper (raised when the p95 misses its target and requests meet cold "
+        "starts, lowered slowly when replicas idle) or fixed (the floor is minReplicas).",
+        max_length=64,
+        json_schema_extra=rules(
+            rule("self in ['paper', 'fixed']", "spec.scaling.policy is not supported: use paper or fixed")
+        ),
+    )
+    min_replicas: int = Field(
+        default=1,
+        description="The floor is never lower; 0 lets the service scale to zero.",
+        json_schema_extra=rules(
+            rule("self >= 0", "spec.scaling.minReplicas can't be negative: use 0 to allow scale to zero")
+        ),
+    )
+    max_replicas: int = Field(
+        default=10,
+        description="There are never more replicas, bursts included.",
+        json_schema_extra=rules(rule("self >= 1", "spec.scaling.maxReplicas must be at least 1")),
+    )
+    low_utilization_seconds: int = Field(
+        default=300,
+        description="The replicas must idle (under half busy) for this long before the floor goes down by one (s).",
+        json_schema_extra=rules(rule("self > 0", "spec.scaling.lowUtilizationSeconds must be over 0")),
+    )
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.minReplicas <= self.maxReplicas",
+                "spec.scaling.minReplicas is over spec.scaling.maxReplicas: no number of replicas fits both",
+            )
+        )
+    )
+
+
+class Resources(_Spec):
+    """Compute resources of one replica, as in a container."""
+
+    requests: dict[str, int | str] = Field(
+        default_factory=dict, description="What each replica is given at least, for example cpu: 500m."
+    )
+    limits: dict[str, int | str] = Field(
+        default_factory=dict, description="What each replica may use at most, for example nvidia.com/gpu: 1."
+    )
+
+
+class Auth(_Spec):
+    """Who may call."""
+
+    token_secret_name: str = Field(
+        description="Name of a Secret in the same namespace whose key 'token' callers present as bearer token.",
+        min_length=1,
+        max_length=253,
+    )
+
+
+class Spec(_Spec):
+    """What is asked for."""
+
+    model: Model = Field(description="The model to serve.")
+    image: str | None = Field(
+        default=None,
+        description="Image of the model server, a model may be baked in; default: the operator's setting.",
+        min_length=1,
+        max_length=1024,
+    )
+    concurrency: int = Field(
+        default=1,
+        description="Requests that one replica computes at once.",
+        json_schema_extra=rules(
+            rule(
+                "self >= 1 && self <= 1000",
+                "spec.concurrency must be 1 to 1000: it is the number of requests that one replica computes at once",
+            )
+        ),
+    )
+    slo: Slo = Field(default_factory=Slo, description="What the service promises its callers.")
+    scaling: Scaling = Field(default_factory=Scaling, description="How the floor of warm replicas moves.")
+    resources: Resources = Field(default_factory=Resources, description="Compute resources of one replica.")
+    timeout_seconds: int = Field(
+        default=60,
+        description="A request that takes longer fails; Knative's own limit is 600 unless configured otherwise (s).",
+        json_schema_extra=rules(rule("self > 0", "spec.timeoutSeconds must be over 0")),
+    )
+    visibility: str = Field(
+        default="Cluster",
+        description="Cluster: reached from within the cluster only. Public: reached through the ingress, and only with "
+        "a token.",
+        max_length=64,
+        json_schema_extra=rules(
+            rule("self in ['Cluster', 'Public']", "spec.visibility is not known: use Cluster or Public")
+        ),
+    )
+    auth: Auth | None = Field(default=None, description="Who may call; none: who reaches the service.")
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.visibility != 'Public' || has(self.auth)",
+                "spec.visibility Public needs spec.auth.tokenSecretName: without a token everybody could use the model",
+            )
+        )
+    )
+
+
+class RevisionFloor(_Status):
+    """One revision that gets traffic, and its part of the floor."""
+
+    name: str = Field(description="Name of the Knative Revision.")
+    percent: int = Field(description="Its part of the traffic (%).")
+    floor: int = Field(description="Replicas of it that are kept warm.")
+
+
+class Observed(_Status):
+    """What was measured, rewritten when a figure moves by over 5 %."""
+
+    p95_milliseconds: int | None = Field(
+        default=None, description="95th percentile of the latency, waiting included (ms); none without requests."
+    )
+    rate_per_second: float | None = Field(default=None, description="Requests per second.")
+    utilization: float | None = Field(
+        default=None, description="Busy part of what the ready replicas can do at once, 0 to 1."
+    )
+    cold_start_fraction: float | None = Field(
+        default=None, description="Part of the requests that found no warm replica, 0 to 1."
+    )
+    at: str | None = Field(default=None, description="When these figures were written.")
+
+
+class LastDecision(_Status):
+    """Why the floor is what it is."""
+
+    reason: str = Field(description="For machines.")
+    sentence: str = Field(description="For people, with the numbers that led here.")
+    at: str = Field(description="When this was written.")
+
+
+class Condition(_Status):
+    """One thing that is true, false or unknown of the service."""
+
+    type: Literal["Ready", "MetricsAvailable", "ScalingActive", "WithinSLO"] = Field(description="What is said.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
+    observed_generation: int = Field(default=0, description="The spec (metadata.generation) that this is about.")
+    reason: str = Field(default="", description="Why, for machines.")
+    message: str = Field(default="", description="Why, for people.")
+    last_transition_time: str = Field(default="", description="When the status last changed.")
+
+
+class Status(_Status):
+    """What the operator says."""
+
+    observed_generation: int = Field(default=0, description="The last spec (metadata.generation) that was acted on.")
+    url: str | None = Field(default=None, description="Where the service answers.")
+    floor: int | None = Field(default=None, description="Replicas that are kept warm.")
+    ready_replicas: int = Field(default=0, description="Replicas that can answer now.")
+    revisions: list[RevisionFloor] = Field(default_factory=list, description="The revisions that get traffic.")
+    observed: Observed | None = Field(default=None, description="What was measured.")
+    decision: LastDecision | None = Field(default=None, description="Why the floor is what it is.")
+    memory: dict[str, Any] | None = Field(
+        default=None, description="What the planner remembers between two decisions; not for people."
+    )
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        description="Ready, MetricsAvailable, ScalingActive, WithinSLO.",
+    )
+
+
+class Metadata(BaseModel):
+    """The part of an object's metadata that the operator uses."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: str
+    namespace: str
+    uid: str = ""
+    generation: int = 0
+    deletion_timestamp: str | None = Field(default=None, alias="deletionTimestamp")
+
+
+class ModelService(BaseModel):
+    """A model that is served, and kept warm for its promise."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        json_schema_extra=rules(
+            rule(
+                f"self.metadata.name.size() <= {NAME_MAX_CHARACTERS}",
+                f"metadata.name may have at most {NAME_MAX_CHARACTERS} characters: Knative appends the number of a "
+                "revision (-00001), and a DNS label ends at 63",
+            ),
+            rule(
+                "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+                "metadata.name becomes a DNS label: start with a letter, then use a-z, 0-9 and '-' only",
+            ),
+        ),
+    )
+
+    metadata: Metadata
+    spec: Spec = Field(description="What is asked for.")
+    status: Status = Field(default_factory=Status, description="What the operator says.")
+
+    @property
+    def model_name(self) -> str:
+        """The model's name in request paths."""
+        return self.spec.model.name or self.metadata.name

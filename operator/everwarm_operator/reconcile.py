@@ -1,0 +1,207 @@
+"""One ModelService in one pass: child -> observation -> decision -> status -> floor -> event.
+
+The order is on purpose: the status, with the new floor, is written before the floor is. An operator that dies between
+the two finds the decision in the status and finishes the work; the other way round it would lower what it just raised.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pydantic
+
+from everwarm_operator import claims, events, floor, observe, planning, report
+from everwarm_operator.api import conditions
+from everwarm_operator.api.v1alpha1 import ModelService
+from everwarm_operator.claims import Progress
+from everwarm_operator.errors import KubeError, OperatorError
+from everwarm_operator.facts import MIN_SCALE, Key, Raw, ServiceFacts
+from everwarm_operator.floor import RevisionPlan, Target
+from everwarm_operator.kube import Kube
+from everwarm_operator.observe import Readings
+from everwarm_operator.resources import knative
+from everwarm_operator.telemetry import Telemetry
+from everwarm_planner.decision import Decision
+from everwarm_planner.memory import Memory
+
+logger = logging.getLogger(__name__)
+
+_NOT_FOUND = 404
+
+
+@dataclass(slots=True)
+class _State:
+    """What is remembered of one service between passes; all but the memory may be lost without harm."""
+
+    memory: Memory | None = None
+    written: dict[str, int] = field(default_factory=dict)
+    short_since: dict[str, float] = field(default_factory=dict)
+    write_error: str | None = None
+
+    def look_back(self, plans: tuple[RevisionPlan, ...], now: float) -> Progress:
+        """Compare what was written with what stands."""
+        for plan in plans:
+            if plan.live == plan.floor and plan.replicas < plan.floor:
+                self.short_since.setdefault(plan.name, now)
+            else:
+                self.short_since.pop(plan.name, None)
+        return Progress(
+            write_error=self.write_error,
+            reverted=tuple(plan.name for plan in plans if self.written.get(plan.name, plan.live) != plan.live),
+            short_seconds=tuple((name, now - since) for name, since in self.short_since.items()),
+        )
+
+
+class Reconciler:
+    """Does a pass's work for one service, and never lets its trouble out.
+
+    Args:
+        kube: the cluster.
+        server_image: of services that name none.
+        telemetry: where to count.
+        instance: name of this process, for events.
+    """
+
+    def __init__(self, kube: Kube, server_image: str, telemetry: Telemetry, instance: str) -> None:
+        self._kube = kube
+        self._server_image = server_image
+        self._telemetry = telemetry
+        self._instance = instance
+        self._states: dict[str, _State] = {}
+
+    async def service(self, raw: Raw, facts: ServiceFacts | OperatorError, readings: Readings, now: float) -> None:
+        """Reconcile; trouble becomes the condition Ready=False.
+
+        Args:
+            raw: the ModelService as listed.
+            facts: of its children, or why they are not known.
+            readings: of Prometheus.
+            now: unix time.
+        """
+        if raw["metadata"].get("deletionTimestamp"):
+            return
+        try:
+            if isinstance(facts, OperatorError):
+                raise facts
+            await self._reconcile(raw, facts, readings, now)
+        except pydantic.ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors())
+            await self._failed(raw, "InvalidSpec", f"This spec can't be served: {problems}", now)
+        except OperatorError as error:
+            await self._failed(raw, "ReconcileFailed", str(error), now)
+        except Exception as error:  # one service's bug must not stop the others; it is logged and shown
+            logger.exception("A pass failed for %s", _key(raw))
+            await self._failed(raw, "InternalError", f"The operator failed: {type(error).__name__}: {error}", now)
+
+    def forget_all_but(self, uids: Iterable[str]) -> None:
+        """Forget services that are no more."""
+        kept = set(uids)
+        self._states = {uid: state for uid, state in self._states.items() if uid in kept}
+
+    async def _reconcile(self, raw: Raw, facts: ServiceFacts, readings: Readings, now: float) -> None:
+        wanted = ModelService.model_validate(raw)
+        old = raw.get("status") or {}
+        state = self._states.setdefault(wanted.metadata.uid, _State())
+        facts = await self._with_child(wanted, facts)
+        observation = observe.of(readings, _key(raw), facts.ready_replicas)
+        memory = state.memory or planning.remembered(wanted, old, facts)
+        decision, memory = planning.planner(wanted.spec).decide(observation, memory)
+        plans = floor.plan(decision.floor, facts.revisions)
+        progress = state.look_back(plans, now)
+        observed = report.published(old, observation, rfc3339(now))
+        outcome = report.Outcome(
+            generation=wanted.metadata.generation,
+            facts=facts,
+            observed=observed,
+            decision=decision,
+            memory=memory,
+            plans=plans,
+            claims=(
+                claims.ready(facts, progress),
+                claims.metrics_available(observation),
+                claims.scaling_active(plans, facts, progress),
+                claims.within_slo(observation, observed, wanted.spec.slo.p95_milliseconds),
+            ),
+        )
+        await self._write_status(raw, report.status(old, outcome, rfc3339(now)))
+        state.memory = memory
+        await self._write_floors(wanted, state, plans)
+        self._telemetry.decisions.labels(decision.reason.value).inc()
+        if decision.changed:
+            await self._tell(wanted, decision, now)
+
+    async def _with_child(self, wanted: ModelService, facts: ServiceFacts) -> ServiceFacts:
+        """See that the Knative Service is as the spec says."""
+        key = (wanted.metadata.namespace, wanted.metadata.name)
+        live = facts.live
+        if live is None:
+            live = await self._kube.service_named(key)  # one that is not ours carries no label of ours
+        if live is not None and not _owns(wanted, live):
+            raise OperatorError(f"A Knative Service {key[1]} exists that this ModelService does not own: rename one")
+        manifest = knative.service(wanted, self._server_image)
+        if live is not None and facts.live is not None and knative.is_applied(manifest, live):
+            return facts
+        applied = await self._kube.apply_service(manifest)
+        return replace(facts, live=applied, ready=None)  # what Knative says is about the spec before
+
+    async def _write_status(self, raw: Raw, new: dict[str, Any]) -> None:
+        patch = report.patch(raw.get("status") or {}, new)
+        if patch:
+            await self._kube.patch_status(_key(raw), patch)
+
+    async def _write_floors(self, wanted: ModelService, state: _State, plans: tuple[RevisionPlan, ...]) -> None:
+        errors = []
+        for plan in plans:
+            if not (plan.is_due and isinstance(plan.target, Target)):
+                continue
+            result = "written"
+            try:
+                key = (wanted.metadata.namespace, plan.name)
+                await self._kube.annotate(plan.target, key, MIN_SCALE, str(plan.floor))
+                state.written[plan.name] = plan.floor
+            except KubeError as error:
+                result = "failed"
+                errors.append(f"The floor of {plan.name} can't be written: {error}")
+                logger.warning("%s", errors[-1])
+            self._telemetry.floor_writes.labels(plan.target.value, result).inc()
+        routed = {plan.name for plan in plans}
+        state.written = {name: value for name, value in state.written.items() if name in routed}
+        state.write_error = "; ".join(errors) or None
+
+    async def _tell(self, wanted: ModelService, decision: Decision, now: float) -> None:
+        logger.info("%s/%s: %s", wanted.metadata.namespace, wanted.metadata.name, decision.sentence)
+        try:
+            await self._kube.create_event(
+                events.floor_moved(wanted, decision, now=rfc3339(now, "microseconds"), instance=self._instance)
+            )
+        except KubeError as error:
+            logger.warning("An event of %s is lost: %s", wanted.metadata.name, error)
+
+    async def _failed(self, raw: Raw, reason: str, sentence: str, now: float) -> None:
+        """Say it in the status and leave the rest of that as it is."""
+        self._telemetry.errors.inc()
+        old = raw.get("status") or {}
+        claim = claims.failed(sentence, reason)
+        generation = raw["metadata"].get("generation", 0)
+        merged = conditions.merge(old.get("conditions") or [], [claim], generation=generation, now=rfc3339(now))
+        try:
+            await self._write_status(raw, {**old, "conditions": merged})
+        except KubeError as error:
+            if error.status != _NOT_FOUND:  # deleted meanwhile: nobody is left to tell
+                logger.warning("The status of %s can't be written: %s", _key(raw), error)
+
+
+def rfc3339(unix_seconds: float, timespec: str = "seconds") -> str:
+    """A time as Kubernetes writes it."""
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def _key(raw: Raw) -> Key:
+    return raw["metadata"]["namespace"], raw["metadata"]["name"]
+
+
+def _owns(wanted: ModelService, live: Raw) -> bool:
+    references = live["metadata"].get("ownerReferences") or []
+    return any(reference.get("uid") == wanted.metadata.uid for reference in references)

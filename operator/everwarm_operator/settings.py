@@ -1,0 +1,39 @@
+"""Everything that can be configured of the operator, from EVERWARM_OPERATOR_* in the environment, read once."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The operator's settings. Times are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="EVERWARM_OPERATOR_", frozen=True)
+
+    prometheus_url: str = "http://prometheus.monitoring.svc.cluster.local:9090"
+    """Where Prometheus' HTTP API is; all services are asked for at once."""
+
+    interval_seconds: float = Field(default=15.0, gt=0)
+    """Time from the start of one pass to the start of the next."""
+
+    window_seconds: int = Field(default=60, ge=10)
+    """Over which requests are counted and latencies ranked; several scrape intervals."""
+
+    stale_seconds: float = Field(default=60.0, gt=0)
+    """Samples older than this are no data. At least two scrape intervals."""
+
+    server_image: str = "everwarm-server:0.1.0"
+    """Image of services that name none."""
+
+    namespaces: str = ""
+    """Comma-separated; empty: all. The service account needs its rights in each."""
+
+    health_port: int = Field(default=8080, ge=1, le=65535)
+    """/healthz, for the liveness probe."""
+
+    metrics_port: int = Field(default=9464, ge=1, le=65535)
+    """/metrics of the operator itself."""
+
+    @property
+    def namespace_names(self) -> tuple[str, ...]:
+        """`namespaces`, split; empty for all."""
+        return tuple(name for name in (part.strip() for part in self.namespaces.split(",")) if name)
