@@ -1,24 +1,29 @@
-"""The command line: `python -m tests.cluster.harness build | up | down | status`."""
+"""The command line: `python -m tests.cluster.harness build | up | down | status | image TARGET`."""
 
 import argparse
 import sys
 import time
 
-from tests.cluster.harness import cluster
+from tests.cluster.harness import cluster, container_images
 from tests.cluster.harness.paths import KUBECONFIG, LOCAL_INGRESS, PROMETHEUS, PUBLIC_INGRESS
 
 
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.harness", description=__doc__)
-    parser.add_argument("command", choices=("build", "up", "down", "status"))
-    command = parser.parse_args().command
+    parser.add_argument("command", choices=("build", "up", "down", "status", "image"))
+    parser.add_argument("target", nargs="?", choices=container_images.TARGETS, help="of the Dockerfile, for `image`")
+    arguments = parser.parse_args()
+    command = arguments.command
     started = time.monotonic()
     if command == "build":
         cluster.build_all(_say)
     elif command == "up":
         _say("up" if cluster.up(_say) else "already up: nothing done")
         _say(f"KUBECONFIG={KUBECONFIG}\nEnvoy {PUBLIC_INGRESS} (local hosts {LOCAL_INGRESS})\nPrometheus {PROMETHEUS}")
+    elif command == "image":
+        built = container_images.build(arguments.target or "server", _say)
+        _say(f"{built.tag} {built.archive}")
     elif command == "down":
         _say("down" if cluster.down() else "nothing was up")
     else:

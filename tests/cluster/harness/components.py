@@ -156,7 +156,6 @@ def _envoy() -> Component:
 
 
 def _controllers() -> Component:
-    # `env` replaces itself by the program: the process id stays the same.
     argv = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.cluster.harness.controllers", str(RUN))
     return Component("controllers", argv, lambda: (RUN / "xds" / "synchronized").exists())
 

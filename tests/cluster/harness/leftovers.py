@@ -17,8 +17,10 @@ def remove() -> None:
     _unmount()
     for group in (*_CONTROL_GROUPS.glob("kubepods"), *_CONTROL_GROUPS.glob("*/kubepods")):
         _remove_group(group)
-    for record in Path("/var/lib/cni/results").glob("everwarm-pods-*"):
-        record.unlink()
+    sandboxes = {folder.name for folder in RUN.glob("containerd/*/io.containerd.grpc.v1.cri/sandboxes/*")}
+    for record in Path("/var/lib/cni/results").glob("*"):
+        if any(sandbox in record.name for sandbox in sandboxes):
+            record.unlink()
     for link in Path("/var/log/containers").glob("*.log"):
         if link.is_symlink() and link.readlink().is_relative_to(RUN):
             link.unlink()

@@ -6,7 +6,6 @@ meanwhile is never signalled; RUN/NAME.log holds what it says.
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,11 +43,16 @@ class Process:
         """Starts `argv` in a session of its own; a no-op while it runs."""
         if self.pid() is not None:
             return
+        # Not by subprocess, whose objects want to outlive their programs; `env` replaces itself by the program.
+        command = ["env", f"--chdir={self.folder}", *argv]
         with self.log.open("ab") as log:
-            child = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
-            )
-        self.pid_file.write_text(f"{child.pid} {_start_time(child.pid)}")
+            files = [
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
+            ]
+            pid = os.posix_spawnp("env", command, os.environ, file_actions=files, setsid=True)
+        self.pid_file.write_text(f"{pid} {_start_time(pid)}")
 
     def stop(self) -> None:
         """Asks it to end, insists after 5 s, and returns when it is gone."""
@@ -58,6 +62,7 @@ class Process:
                 break
             os.kill(pid, number)
             if wait(lambda: self.pid() is None, POLITE_SECONDS):
+                _bury(pid)
                 break
         self.pid_file.unlink(missing_ok=True)
 
@@ -75,6 +80,13 @@ def wait(done: Callable[[], bool], timeout_seconds: float, every_seconds: float 
             return False
         time.sleep(every_seconds)
     return True
+
+
+def _bury(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return  # another process started it
 
 
 def _start_time(pid: int) -> str | None:

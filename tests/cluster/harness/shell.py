@@ -37,7 +37,7 @@ def run(
     except FileNotFoundError as error:
         raise CommandFailed(f"{argv[0]} is not installed") from error
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()[-2000:]
+        said = f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}".strip()
         raise CommandFailed(f"{command} ended with {done.returncode}: {said}")
     return done.stdout
 

@@ -1,0 +1,110 @@
+"""Fixtures: the cluster (a given KUBECONFIG, or the harness' own), the images, the operator."""
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.cluster.harness import cluster as own
+from tests.cluster.harness import container_images
+from tests.cluster.harness.access import Cluster
+from tests.cluster.harness.container_images import BuiltImage
+from tests.cluster.harness.paths import KUBECONFIG, LOCAL_INGRESS, PROMETHEUS, PUBLIC_INGRESS, ROOT
+
+GIVEN = os.environ.get("KUBECONFIG", "")
+KEEP = os.environ.get("EVERWARM_KEEP_CLUSTER") == "1"
+MANIFESTS = ROOT / "manifests"
+OPERATOR = "everwarm-operator"
+NAMESPACE = "everwarm-system"
+# Seconds instead of the minutes that a user's cluster has: a test waits for several passes.
+FASTER = {
+    "EVERWARM_OPERATOR_INTERVAL_SECONDS": "2",
+    "EVERWARM_OPERATOR_WINDOW_SECONDS": "10",
+    "EVERWARM_OPERATOR_STALE_SECONDS": "10",
+}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Adds the state of the cluster to the report of a test that failed."""
+    report = yield
+    cluster = getattr(item, "funcargs", {}).get("cluster")
+    if report.failed and isinstance(cluster, Cluster):
+        report.sections.append(("the cluster", cluster.diagnose()))
+    return report
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    if GIVEN and Path(GIVEN) != KUBECONFIG:
+        yield _given()
+        return
+    if os.geteuid() != 0:
+        pytest.skip("the local cluster needs root; or give a KUBECONFIG of a cluster with Knative")
+    found = not own.up(print)
+    yield Cluster(KUBECONFIG, PUBLIC_INGRESS, LOCAL_INGRESS, PROMETHEUS, is_ours=True)
+    if not (KEEP or found):
+        own.down()
+
+
+def _given() -> Cluster:
+    ingress = os.environ.get("EVERWARM_INGRESS_URL", "http://127.0.0.1:80")
+    prometheus = os.environ.get("EVERWARM_PROMETHEUS_URL") or None
+    return Cluster(Path(GIVEN), ingress, None, prometheus, is_ours=False)
+
+
+def image(cluster: Cluster, target: str) -> str:
+    """Returns the name of an image that the cluster has: built and imported, or as EVERWARM_<TARGET>_IMAGE names it."""
+    variable = f"EVERWARM_{target.upper().replace('-', '_')}_IMAGE"
+    if named := os.environ.get(variable):
+        return named
+    if not cluster.is_ours:
+        pytest.skip(f"a given cluster can't be given an image: push one and name it in {variable}")
+    return imported(container_images.build(target, print))
+
+
+def imported(built: BuiltImage) -> str:
+    own.import_image(built.archive)
+    return built.tag
+
+
+@pytest.fixture(scope="session")
+def digits_image(cluster: Cluster) -> str:
+    return image(cluster, "digits")
+
+
+@pytest.fixture(scope="session")
+def slow_digits_image(cluster: Cluster) -> str:
+    if not cluster.is_ours:
+        pytest.skip("the model with a fixed service time is built for the harness' own cluster only")
+    return imported(container_images.build_slow(container_images.build("digits", print), print))
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster) -> Iterator[None]:
+    """The operator at work in the cluster, from the manifests that users apply."""
+    installed = _manifests(image(cluster, "operator"))
+    cluster.kubectl("apply", "--server-side", "-f", str(MANIFESTS / "crds.yaml"))
+    cluster.kubectl("wait", "--for=condition=Established", "crd/modelservices.everwarm.dev", "--timeout=30s")
+    cluster.apply(*installed)
+    cluster.kubectl(
+        "-n", NAMESPACE, "rollout", "status", f"deployment/{OPERATOR}", "--timeout=90s", timeout_seconds=100
+    )
+    yield
+    if not KEEP:
+        cluster.kubectl("delete", "-f", "-", "--timeout=60s", stdin=yaml.safe_dump_all(installed), timeout_seconds=90)
+
+
+def _manifests(operator_image: str) -> list[dict[str, object]]:
+    """Returns manifests/install.yaml with the image and the intervals of the test."""
+    documents = [document for document in yaml.safe_load_all((MANIFESTS / "install.yaml").read_text()) if document]
+    for document in documents:
+        if document["kind"] == "Deployment":
+            (container,) = document["spec"]["template"]["spec"]["containers"]
+            container["image"] = operator_image
+            container["imagePullPolicy"] = "IfNotPresent"
+            settings = {entry["name"]: entry for entry in container.get("env", [])}
+            settings |= {name: {"name": name, "value": value} for name, value in FASTER.items()}
+            container["env"] = list(settings.values())
+    return documents

@@ -1,0 +1,96 @@
+"""The harness itself: Knative does here what the rest of the tests take for granted."""
+
+from functools import partial
+
+import pytest
+from tests.cluster.harness.access import Cluster, Json
+from tests.cluster.harness.images import HELLO
+
+pytestmark = pytest.mark.cluster
+
+NAME = "hello"
+MIN_SCALE = "autoscaling.knative.dev/min-scale"
+
+
+@pytest.fixture(scope="module")
+def url(cluster: Cluster) -> str:
+    if not cluster.is_ours:
+        pytest.skip("a given cluster is taken as it is")
+    template = {"metadata": {"annotations": {"autoscaling.knative.dev/max-scale": "3"}}, "spec": _pod()}
+    metadata = {"name": NAME, "namespace": "default"}
+    manifest = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": metadata}
+    cluster.delete("ksvc", NAME)
+    cluster.apply({**manifest, "spec": {"template": template}})
+    ready = cluster.wait_for("the Knative Service is ready", lambda: _ready(cluster), timeout_seconds=60)
+    return str(ready["status"]["url"])
+
+
+def test_a_service_answers_through_envoy_at_its_public_and_at_its_local_host(cluster: Cluster, url: str) -> None:
+    answers = [cluster.request("GET", host) for host in (f"{url}/", f"http://{NAME}.default.svc.cluster.local/")]
+
+    assert [(answer.status_code, answer.text) for answer in answers] == [(200, "hello from everwarm\n")] * 2
+    assert {answer.headers["server"] for answer in answers} == {"envoy"}
+
+
+def test_a_pod_reaches_a_service_by_its_local_name(cluster: Cluster, url: str) -> None:
+    command = f"busybox wget -q -O - http://{NAME}.default.svc.cluster.local/"
+    pod = {"name": "caller", "image": HELLO, "command": ["/bin/busybox", "sh", "-c", command]}
+    spec = {"restartPolicy": "Never", "containers": [pod]}
+    cluster.delete("pod", "caller")
+    cluster.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "caller", "namespace": "default"}, "spec": spec}
+    )
+
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/caller", "--timeout=30s")
+
+    assert cluster.kubectl("logs", "caller") == "hello from everwarm\n"
+    cluster.delete("pod", "caller")
+
+
+def test_the_first_request_after_scale_to_zero_is_answered(cluster: Cluster, url: str) -> None:
+    cluster.wait_for("no pod is left", lambda: not pods(cluster), timeout_seconds=90)
+
+    answer = cluster.request("GET", f"{url}/", timeout_seconds=30)
+
+    assert (answer.status_code, answer.text) == (200, "hello from everwarm\n")
+    assert len(pods(cluster)) == 1
+
+
+def test_prometheus_knows_the_requests_from_both_of_knatives_proxies(cluster: Cluster, url: str) -> None:
+    cluster.request("GET", f"{url}/")
+
+    for series in ("activator_request_count", "revision_request_count", "autoscaler_actual_pods"):
+        selector = f'sum({series}{{namespace_name="default",service_name="{NAME}"}})'
+        cluster.wait_for(f"{series} is there", partial(cluster.query, selector), timeout_seconds=30)
+    labels = f'revision_request_count{{revision_name="{NAME}-00001",configuration_name="{NAME}",pod_name=~"{NAME}-.+"}}'
+    assert cluster.query(labels)
+
+
+def test_a_floor_on_the_pod_autoscaler_moves_pods_without_a_revision(cluster: Cluster, url: str) -> None:
+    revision = f"{NAME}-00001"
+
+    cluster.kubectl("annotate", "--overwrite", "podautoscaler", revision, f"{MIN_SCALE}=3")
+
+    cluster.wait_for("three pods are ready", lambda: len(pods(cluster)) == 3, timeout_seconds=60)
+    assert [item["metadata"]["name"] for item in cluster.list("revisions")] == [revision]
+
+
+def pods(cluster: Cluster) -> list[Json]:
+    """Returns the pods of the service that are not on their way out."""
+    found = cluster.list("pods", selector=f"serving.knative.dev/service={NAME}")
+    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"] and _is_ready(pod)]
+
+
+def _ready(cluster: Cluster) -> Json | None:
+    service = cluster.get("ksvc", NAME)
+    conditions = (service or {}).get("status", {}).get("conditions", [])
+    return service if any(c["type"] == "Ready" and c["status"] == "True" for c in conditions) else None
+
+
+def _is_ready(pod: Json) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _pod() -> Json:
+    return {"containers": [{"image": HELLO, "securityContext": {"runAsNonRoot": True}}]}
