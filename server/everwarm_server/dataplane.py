@@ -1,0 +1,175 @@
+"""The one path of a request, whatever protocol it came by: ready, valid, its turn, the model, the outputs asked for."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from everwarm_server.admission import Admission, ClientLeaves
+from everwarm_server.errors import InferenceFailed, InvalidInput, ModelNotFound, ModelNotReady, ServingError
+from everwarm_server.protocol.sentences import listed, shown
+from everwarm_server.protocol.tensors import (
+    DATATYPES,
+    Array,
+    InferRequest,
+    InferResponse,
+    ModelMetadata,
+    Parameters,
+    RequestedOutput,
+    Tensor,
+)
+from everwarm_server.protocol.validate import check_inputs
+from everwarm_server.runtime.base import Runtime
+from everwarm_server.telemetry.metrics import Metrics
+
+VERSION: Final = "1"  # a replica serves one version of one model; which one it is, its revision says
+_LOG: Final = logging.getLogger(__name__)
+_Outputs: TypeAlias = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """When and how a request came.
+
+    Attributes:
+        monotonic_seconds: time.perf_counter() at its arrival.
+        unix_seconds: the clock then.
+        request_start: its header X-Request-Start.
+    """
+
+    monotonic_seconds: float
+    unix_seconds: float
+    request_start: bytes | None = None
+
+
+class DataPlane:
+    """One model, from before it is loaded to after it is closed. Its methods belong to the event loop's thread."""
+
+    def __init__(self, name: str, concurrency: int, queue_size: int, metrics: Metrics) -> None:
+        self.name = name
+        self.version = VERSION
+        self.metrics = metrics
+        self.admission = Admission(concurrency, queue_size)
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="everwarm-inference")
+        self._runtime: Runtime | None = None
+        self._draining = False
+
+    def serve(self, runtime: Runtime) -> None:
+        """The model is loaded and warmed: requests may come."""
+        self._runtime = runtime
+        self.metrics.ready(time.time())
+
+    def drain(self) -> None:
+        """Say that no more requests should come; those that do are answered still."""
+        self._draining = True
+        self.metrics.not_ready()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether new requests should come here."""
+        return self._runtime is not None and not self._draining
+
+    def close(self) -> None:
+        """Free the model, unless an inference still uses it."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._runtime is not None and self.admission.running == 0:
+            self._runtime.close()
+
+    def check_ready(self) -> None:
+        """See that new requests should come here.
+
+        Raises:
+            ModelNotReady: the model is still being loaded, or the server drains.
+        """
+        if self._draining:
+            raise ModelNotReady("The server drains: it answers what it gets, but send new requests elsewhere.")
+        self.metadata()
+
+    def metadata(self) -> ModelMetadata:
+        """What the model takes and gives; also while the server drains.
+
+        Raises:
+            ModelNotReady: it is still being loaded.
+        """
+        return self._ready_runtime().metadata
+
+    def _ready_runtime(self) -> Runtime:
+        if self._runtime is None:
+            raise ModelNotReady(f"The model {self.name!r} is still being loaded; try again later.")
+        return self._runtime
+
+    def not_served(self, name: str, version: str | None) -> ModelNotFound:
+        """What to say of a name or a version that is not served here."""
+        if name != self.name:
+            return ModelNotFound(f"There is no model {shown(name)} here; this server has {shown(self.name)}.")
+        return ModelNotFound(f"The model {shown(name)} has no version {shown(version)} here; it has {self.version!r}.")
+
+    async def infer(self, request: InferRequest, arrival: Arrival, client_leaves: ClientLeaves) -> InferResponse:
+        """Answer one request.
+
+        Raises:
+            ModelNotReady, InvalidInput, Overloaded, InferenceFailed: see errors.py.
+            ClientGone: the client left before its turn.
+        """
+        metadata = self.metadata()
+        check_inputs(request, metadata)
+        self.metrics.accepted(arrival.request_start, arrival.unix_seconds)
+        if not self.admission.try_enter():
+            await self.admission.enter(client_leaves)
+        done: asyncio.Future[_Outputs] = asyncio.get_running_loop().create_future()
+        self._threads.submit(self._run, request, arrival, done)
+        outputs = await done
+        return InferResponse(metadata.name, metadata.version, select(outputs, request.outputs, metadata), request.id)
+
+    def _run(self, request: InferRequest, arrival: Arrival, done: "asyncio.Future[_Outputs]") -> None:
+        """In a worker thread: compute, then hand the result to the loop. A chained concurrent Future costs more."""
+        start = time.perf_counter()
+        outcome: _Outputs | ServingError
+        try:
+            outcome = self._infer({tensor.name: tensor.data for tensor in request.inputs}, request.parameters)
+        except ServingError as error:
+            outcome = error
+        end = time.perf_counter()
+        self.metrics.inferred(start - arrival.monotonic_seconds, end - start)
+        done.get_loop().call_soon_threadsafe(self._finish, done, outcome)
+
+    def _infer(self, inputs: Mapping[str, Array], parameters: Parameters) -> _Outputs:
+        try:
+            return self._ready_runtime().infer(inputs, parameters)
+        except ServingError:
+            raise
+        except BaseException as error:  # a model that calls sys.exit() ends its request, not the server
+            _LOG.exception("The model failed", extra={"model": self.name})
+            raise InferenceFailed(f"The model {self.name!r} failed: {type(error).__name__}.") from error
+
+    def _finish(self, done: "asyncio.Future[_Outputs]", outcome: "_Outputs | ServingError") -> None:
+        # Here and not where the request waits: a thread that computes for a cancelled request still holds its slot.
+        self.admission.leave()
+        if done.cancelled():
+            return
+        if isinstance(outcome, ServingError):
+            done.set_exception(outcome)
+        else:
+            done.set_result(outcome)
+
+
+def select(outputs: _Outputs, wanted: tuple[RequestedOutput, ...], metadata: ModelMetadata) -> tuple[Tensor, ...]:
+    """The outputs asked for in that order; all of them, in the model's order, if none is.
+
+    Raises:
+        InvalidInput: one was asked for that the model, which declares none, did not give.
+        InferenceFailed: the model did not give one that it declares.
+    """
+    declared = [spec.name for spec in metadata.outputs] or list(outputs)
+    names = [output.name for output in wanted] or declared
+    missing = [name for name in names if name not in outputs]
+    if missing and metadata.outputs:
+        raise InferenceFailed(f"The model {shown(metadata.name)} declares the output {listed(missing)} but gave none.")
+    if missing:
+        raise InvalidInput(
+            f"The model {shown(metadata.name)} gave no output {listed(missing)}; it gave {listed(declared)}."
+        )
+    return tuple(Tensor(name, DATATYPES[outputs[name].dtype], outputs[name]) for name in names)

@@ -1,0 +1,143 @@
+"""The environment (EVERWARM_*) and the flags of `python -m everwarm_server` in, checked settings out. Flags win."""
+
+import argparse
+import ipaddress
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX: Final = "EVERWARM_"
+_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
+
+
+class SettingsError(Exception):
+    """The settings are wrong; the text says which, and what to do."""
+
+
+class Settings(BaseSettings):
+    """How one replica serves one model."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", populate_by_name=True)
+
+    model_uri: str = Field(description="where the model lies: a path, file://, s3://, gs://, az:// or https://")
+    model_name: Annotated[str, Field(pattern=_NAME_PATTERN)] = Field(
+        default="", description="the model's name in URLs (default: the last part of the URI)"
+    )
+    model_format: Literal["onnx", "torch", "python"] | None = Field(
+        default=None, description="onnx, torch or python (default: by the files found)"
+    )
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    # Knative tells a container its port by the plain PORT.
+    port: int = Field(
+        default=8080,
+        ge=0,
+        le=65535,
+        validation_alias=AliasChoices(f"{PREFIX}PORT", "PORT"),
+        description="port to listen on; without it, PORT of the environment; 0: any free one",
+    )
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65535, description="port of /metrics alone, without a token (default: on the main port)"
+    )
+    concurrency: int = Field(default=1, ge=1, le=1024, description="requests executed at once")
+    queue_size: int = Field(
+        default=1000, ge=0, description="requests that may wait for their turn; beyond it, 503 with Retry-After"
+    )
+    drain_seconds: float = Field(
+        default=5.0, ge=0, description="seconds after SIGTERM with readiness at 503 and requests still accepted"
+    )
+    shutdown_seconds: float = Field(
+        default=60.0, ge=0, description="seconds that requests in flight may take to finish after that"
+    )
+    max_body_bytes: int = Field(default=64 * 2**20, ge=1, description="largest request body in bytes")
+    api_token: SecretStr | None = Field(
+        default=None, min_length=1, description="bearer token that requests need; better given by the environment"
+    )
+    allow_unauthenticated: bool = Field(
+        default=False, description="serve without a token on an address that others reach (true or false)"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda")
+    cache_dir: Path = Field(
+        default=Path(tempfile.gettempdir()) / "everwarm-models", description="directory for downloaded models"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_by_uri(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if not values.get("model_name") and isinstance(values.get("model_uri"), str):
+            values["model_name"] = default_name(values["model_uri"])
+        return values
+
+    @model_validator(mode="after")
+    def _secure_by_default(self) -> "Settings":
+        if not is_loopback(self.host) and self.api_token is None and not self.allow_unauthenticated:
+            raise ValueError(
+                f"the host {self.host} can be reached by others, so requests need a token: set {PREFIX}API_TOKEN, or "
+                f"{PREFIX}ALLOW_UNAUTHENTICATED=true where the network keeps strangers out"
+            )
+        return self
+
+
+def default_name(uri: str) -> str:
+    """A model's name by its URI: the last part of it, without the ending of a file or an archive."""
+    path = uri.partition("://")[2].partition("?")[0].rstrip("/") if "://" in uri else str(Path(uri).absolute())
+    name = path.rpartition("/")[2]
+    for ending in (".tar.gz", ".tgz", ".tar", ".zip", ".onnx", ".pt2", ".pt", ".py"):
+        name = name.removesuffix(ending)
+    return name
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone. Names other than localhost are not looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags, one for each setting."""
+    made = argparse.ArgumentParser(
+        prog="python -m everwarm_server",
+        description="Serve one model by the V1 and V2 inference protocols.",
+        epilog="Each flag can be given by the environment instead; flags win.",
+        allow_abbrev=False,
+    )
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default in {None, ""} or field.is_required() else f" (default: {field.default})"
+        made.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=name,
+            metavar=name.rpartition("_")[2].upper(),
+            default=argparse.SUPPRESS,
+            help=f"{field.description}{default} [{PREFIX}{name.upper()}]".replace("%", "%%"),
+        )
+    return made
+
+
+def read(arguments: Sequence[str]) -> Settings:
+    """The settings by flags and environment.
+
+    Raises:
+        SettingsError: a value is missing or wrong.
+        SystemExit: --help, or an unknown flag.
+    """
+    flags = vars(parser().parse_args(arguments))
+    try:
+        return Settings(**flags)
+    except ValidationError as error:
+        raise SettingsError(explain(error)) from error
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong, by the names of the environment. The values are left out: one is a secret."""
+    sentences = []
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        name = str(item["loc"][0]).upper() if item["loc"] else ""
+        name = name if name.startswith(PREFIX) or not name else f"{PREFIX}{name}"
+        message = item["msg"].removeprefix("Value error, ")
+        sentences.append(f"{name}: {message}" if name else message)
+    return "; ".join(sentences) + "."

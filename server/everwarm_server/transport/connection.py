@@ -1,0 +1,73 @@
+"""uvicorn's HTTP/1.1 connection with limits for slow clients, errors as JSON, and what a drain needs to know."""
+
+import array
+import asyncio
+import fcntl
+import termios
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from everwarm_server.protocol.v2_json import encode_error
+
+HEAD_SECONDS: Final = 10.0  # from a request's first byte to the end of its headers
+# Longer than the 90 s after which Go's clients (Knative's queue-proxy) close an idle connection: if we closed first, a
+# request might be on its way.
+IDLE_SECONDS: Final = 120
+
+
+class Connection(HttpToolsProtocol):
+    """One connection. uvicorn itself waits for ever for the first byte, and for the end of the headers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.last_read_seconds = self.loop.time()
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being answered; one may be arriving."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.pipeline
+
+    def has_unread_bytes(self) -> bool:
+        """Whether the kernel holds bytes that were not read yet."""
+        if self.transport.is_closing():
+            return False
+        count = array.array("i", [0])
+        try:
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.FIONREAD, count)
+        except OSError:
+            return False
+        return count[0] > 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """The client may say nothing for as long as an idle connection may."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, and see that the headers come to an end."""
+        self.last_read_seconds = self.loop.time()
+        super().data_received(data)
+        if not self.idle:
+            self._stop_head_timer()
+        elif self._head_timer is None and self.timeout_keep_alive_task is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._stop_head_timer()
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that it was not HTTP, and close."""
+        body = encode_error(msg)
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[400] + head + body)
+        self.transport.close()

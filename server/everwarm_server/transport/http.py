@@ -1,0 +1,188 @@
+"""ASGI messages to bodies, and answers to ASGI messages; and the one map from errors to HTTP codes."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from everwarm_server.admission import ClientGone
+from everwarm_server.errors import (
+    InferenceFailed,
+    InvalidInput,
+    ModelError,
+    ModelNotFound,
+    ModelNotReady,
+    Overloaded,
+    ServingError,
+    TooLarge,
+    Unauthorized,
+)
+from everwarm_server.protocol.v2_json import Body, Chunks, Headers, encode_error, json_headers
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Head: TypeAlias = dict[bytes, bytes]
+
+JOIN_BYTES: Final = 65536  # below this, one write of a copy costs less than several writes
+SMALL_BODY_BYTES: Final = 65536
+LINGER_SECONDS: Final = 2.0  # in which a client that is still sending may read why it was refused
+BODY_GRACE_SECONDS: Final = 10.0
+BODY_BYTES_PER_SECOND: Final = 4096  # a client that sends slower than this after the grace is cut off
+_LOG: Final = logging.getLogger(__name__)
+
+_WANTED: Final = frozenset(
+    {
+        b"accept",
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"inference-header-content-length",
+        b"transfer-encoding",
+        b"x-request-start",
+    }
+)
+# Subclasses before their bases.
+_CODES: Final[tuple[tuple[type[ServingError], int], ...]] = (
+    (TooLarge, 413),
+    (InvalidInput, 400),
+    (Unauthorized, 401),
+    (ModelNotFound, 404),
+    (ModelNotReady, 503),
+    (Overloaded, 503),
+    (InferenceFailed, 500),
+    (ModelError, 500),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole HTTP answer."""
+
+    code: int
+    headers: Headers
+    chunks: Chunks
+
+
+class Refused(Exception):
+    """The request is refused for a reason that HTTP alone knows."""
+
+    def __init__(self, code: int, sentence: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.headers = tuple(headers)
+
+
+def scan(headers: Iterable[tuple[bytes, bytes]]) -> Head:
+    """The headers that this server reads, by their lower-case names; repeated ones joined by a comma."""
+    head: Head = {}
+    for name, value in headers:
+        if name in _WANTED:
+            head[name] = head[name] + b"," + value if name in head else value
+    return head
+
+
+def error_answer(error: Exception) -> Answer:
+    """The answer to a request that failed; what is not one of our errors is logged and becomes a plain 500."""
+    headers: list[tuple[bytes, bytes]] = []
+    if isinstance(error, Refused):
+        code, sentence = error.code, str(error)
+        headers += error.headers
+    elif isinstance(error, ServingError):
+        code, sentence = next((code for kind, code in _CODES if isinstance(error, kind)), 500), str(error)
+    else:
+        _LOG.error("A request failed by an error of the server", exc_info=error)
+        code, sentence = 500, "The server failed to answer this request; its log says why."
+    if code == 503:
+        seconds = error.retry_after_seconds if isinstance(error, Overloaded) else 1.0
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(seconds))))
+    if code == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    body = encode_error(sentence)
+    return Answer(code, [*json_headers(body), *headers], [body])
+
+
+async def read_body(receive: Receive, head: Head, max_bytes: int) -> Body:
+    """The whole body.
+
+    Raises:
+        TooLarge: it is, or says that it will be, larger than `max_bytes`.
+        Refused: it comes too slowly.
+        ClientGone: it broke off.
+    """
+    length = head.get(b"content-length")
+    if length is not None and int(length) > max_bytes:
+        raise TooLarge(f"The body has {int(length)} bytes; this server accepts at most {max_bytes}.")
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        if len(body) > max_bytes:
+            raise TooLarge(f"The body is larger than the {max_bytes} bytes that this server accepts.")
+        return body
+    return await _read_on(receive, message, max_bytes)
+
+
+async def _read_on(receive: Receive, message: MutableMapping[str, Any], max_bytes: int) -> Body:
+    chunks: list[bytes] = []
+    size = 0
+    start = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(BODY_GRACE_SECONDS) as limit:
+            while True:
+                if message["type"] != "http.request":
+                    raise ClientGone
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                if size > max_bytes:
+                    raise TooLarge(f"The body is larger than the {max_bytes} bytes that this server accepts.")
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+                limit.reschedule(start + BODY_GRACE_SECONDS + size / BODY_BYTES_PER_SECOND)
+                message = await receive()
+    except TimeoutError:
+        raise Refused(408, f"The body came too slowly: {size} bytes so far.") from None
+
+
+async def respond(send: Send, answer: Answer) -> None:
+    """Send a whole answer."""
+    await send({"type": "http.response.start", "status": answer.code, "headers": answer.headers})
+    chunks = answer.chunks
+    if len(chunks) > 1 and sum(map(len, chunks)) <= JOIN_BYTES:
+        chunks = [b"".join(chunks)]
+    last = len(chunks) - 1
+    for index, chunk in enumerate(chunks):
+        await send({"type": "http.response.body", "body": chunk, "more_body": index < last})
+
+
+async def refuse(receive: Receive, send: Send, head: Head, answer: Answer) -> None:
+    """Answer a request whose body was not read to its end.
+
+    A small body is read and dropped, and the connection lives on. Else the connection ends, but not at once: closing
+    it while the client still sends makes its kernel throw away the answer that it has not read yet.
+    """
+    if int(head.get(b"content-length", b"0")) <= SMALL_BODY_BYTES and b"transfer-encoding" not in head:
+        await _discard(receive)
+        await respond(send, answer)
+        return
+    headers = [*answer.headers, (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": answer.code, "headers": headers})
+    await send({"type": "http.response.body", "body": b"".join(answer.chunks), "more_body": True})
+    await _discard(receive)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _discard(receive: Receive) -> None:
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while (await receive()).get("more_body", False):
+                pass
+    except TimeoutError:
+        return
+
+
+async def until_disconnect(receive: Receive) -> None:
+    """Return when the client has left. Only after the body was read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,119 @@
+"""An ASGI application on a listening socket; its end loses no request that a client was right to send.
+
+uvicorn's own end closes the socket with connections in its backlog, and connections that were accepted but not read
+(uvicorn#2757): their clients see a reset. Here: first the kernel is told to drop what comes new, then what has come is
+accepted, then the socket closes, and each open connection is read from until it has been silent for a second.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import select
+import socket
+import struct
+from collections.abc import Generator
+from typing import Any, Final, cast
+
+import uvicorn
+
+from everwarm_server.transport.connection import IDLE_SECONDS, Connection
+from everwarm_server.transport.router import Asgi
+
+SILENCE_SECONDS: Final = 1.0  # after which a connection without a request is taken for an idle one
+BACKLOG: Final = 2048
+_SO_ATTACH_FILTER: Final = 26  # of Linux; not in Python's socket module
+_TICK_SECONDS: Final = 0.02
+ACCEPT_TURNS: Final = 1000
+_CLOSE: Final = (b"connection", b"close")
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens at once, so that whoever comes while the server still starts waits and is not refused.
+
+    Raises:
+        OSError: the address can't be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def drop_new(listening: socket.socket) -> None:
+    """Make the kernel drop packets that would open a connection (socket(7), SO_ATTACH_FILTER), where it can.
+
+    Their clients try again and, once the socket is closed, are refused; without this, one that comes between the last
+    accept() and the close() is reset after it has sent its request.
+    """
+    program = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # one instruction: return 0 bytes
+    with contextlib.suppress(OSError):
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(program)))
+
+
+class Listener(uvicorn.Server):
+    """One port. `serve_until_exit` returns after `should_exit` was set and the connections have ended."""
+
+    def __init__(self, app: Asgi, listening: socket.socket, shutdown_seconds: float) -> None:
+        config = uvicorn.Config(
+            cast("Any", app),  # our types of the messages are looser than uvicorn's
+            http=Connection,
+            loop="none",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=IDLE_SECONDS,
+            backlog=BACKLOG,
+        )
+        super().__init__(config)
+        self._listening = listening
+        self._shutdown_seconds = shutdown_seconds
+        self.unanswered = 0
+
+    @property
+    def port(self) -> int:
+        """The port, also where any free one was asked for."""
+        return cast("int", self._listening.getsockname()[1])
+
+    async def serve_until_exit(self) -> None:
+        """Serve."""
+        await self.serve(sockets=[self._listening])
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Signals are the application's."""
+        yield
+
+    def close_connections_after_answers(self) -> None:
+        """From now on each answer says Connection: close."""
+        self.config.encoded_headers = [*self.config.encoded_headers, _CLOSE]
+        self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, then wait for the connections; `unanswered` says how many requests the time limit cut off."""
+        del sockets
+        self.close_connections_after_answers()
+        drop_new(self._listening)
+        poll = select.poll()
+        poll.register(self._listening, select.POLLIN)
+        end = asyncio.get_running_loop().time() + self._shutdown_seconds
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0.001)  # the loop accepts
+            if not poll.poll(0):
+                break
+        for server in self.servers:
+            server.close()
+        await self._finish(end)
+
+    async def _finish(self, end: float) -> None:
+        loop = asyncio.get_running_loop()
+        closed = loop.time()
+        connections = cast("set[Connection]", self.server_state.connections)
+        while connections and loop.time() < end and not self.force_exit:
+            silent_since = loop.time() - SILENCE_SECONDS
+            for connection in list(connections):
+                silent = max(closed, connection.last_read_seconds) <= silent_since
+                if connection.idle and silent and not connection.has_unread_bytes():
+                    connection.transport.close()
+            await asyncio.sleep(_TICK_SECONDS)
+        self.unanswered = sum(not connection.idle for connection in connections)
