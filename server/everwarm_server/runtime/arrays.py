@@ -25,26 +25,29 @@ def to_text(array: Array, name: str) -> Array:
         raise InvalidInput(f"The input {name!r} is text to this model, but an element is not UTF-8.") from None
 
 
-def from_framework(value: Any, name: str, datatype: str | None = None) -> Array:
-    """What a model answered as an array of a datatype of the protocol: text becomes BYTES, `datatype` is converted to.
+def to_protocol(value: Any, owner: str, datatype: str | None = None) -> Array:
+    """An array of a datatype of the protocol; text becomes BYTES, and `datatype` is converted to if it is of that kind.
 
     Raises:
-        ModelError: it has no such datatype, or can't be converted without loss of kind.
+        ModelError: `owner` (such as "the output 'y'") has no such datatype, or another kind than `datatype`.
     """
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ModelError(f"{owner.capitalize()} is no array: {error}") from error
     if array.dtype.kind in "USO":
         flat = [e.encode() if isinstance(e, str) else e for e in array.reshape(-1).tolist()]
         if not all(isinstance(element, bytes) for element in flat):
-            raise ModelError(
-                f"The model's output {name!r} is an array of Python objects; it must hold numbers or text."
-            )
+            raise ModelError(f"{owner.capitalize()} holds Python objects; it must hold numbers or text.")
         array = _objects(flat, array.shape)
     if datatype is not None and array.dtype != DTYPES[datatype]:
-        if not np.can_cast(array.dtype, DTYPES[datatype], "same_kind"):
-            raise ModelError(f"The model's output {name!r} is declared {datatype}, but it came as {array.dtype}.")
+        if "O" in array.dtype.kind + DTYPES[datatype].kind or not np.can_cast(
+            array.dtype, DTYPES[datatype], "same_kind"
+        ):
+            raise ModelError(f"{owner.capitalize()} is declared {datatype}, but it came as {array.dtype}.")
         array = array.astype(DTYPES[datatype])
     if array.dtype not in DATATYPES:
-        raise ModelError(f"The model's output {name!r} is an array of {array.dtype}, which the protocol does not have.")
+        raise ModelError(f"{owner.capitalize()} is an array of {array.dtype}, which the protocol does not have.")
     return array
 
 

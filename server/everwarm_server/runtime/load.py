@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final, cast
 
 from everwarm_server.errors import ModelError
+from everwarm_server.runtime import model_toml
 from everwarm_server.runtime.base import Runtime
 
-# The first that is there wins; its file names the format.
 _FILES: Final = {"model.onnx": "onnx", "model.pt2": "torch", "model.pt": "torch", "model.py": "python"}
 _EXTRAS: Final = {"onnx": "onnxruntime", "torch": "torch"}
 FORMATS: Final = ("onnx", "torch", "python")
@@ -36,18 +36,23 @@ class LoadOptions:
 
 
 def detect_format(directory: Path) -> str:
-    """The format of the model in a directory, by the files found: model.onnx, model.pt2, model.pt or model.py.
+    """The format of the model in a directory, by model.toml or by the files found.
 
     Raises:
-        ModelError: there is no such directory, or none of these files in it, or those of two formats.
+        ModelError: there is no such directory, or no model in it, or models of two formats.
     """
     if not directory.is_dir():
         raise ModelError(f"There is no model directory {directory}.")
+    named = model_toml.read(directory).format
+    if named is not None:
+        return named
     found = {format_ for name, format_ in _FILES.items() if (directory / name).is_file()}
     if len(found) == 1:
         return found.pop()
     if found:
-        raise ModelError(f"{directory} holds models of several formats ({', '.join(sorted(found))}); name the format.")
+        raise ModelError(
+            f"{directory} holds models of several formats ({', '.join(sorted(found))}); name the format in model.toml."
+        )
     raise ModelError(f"{directory} holds no model; it needs one of {', '.join(_FILES)}.")
 
 

@@ -3,7 +3,16 @@
 import asyncio
 import inspect
 import threading
+from collections.abc import Coroutine
 from typing import Any
+
+
+async def _outcome(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    """Its result, or what it raised: SystemExit would otherwise end the loop, and the caller would wait for ever."""
+    try:
+        return await coroutine, None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again in the thread that waits
+        return None, error
 
 
 class LoopThread:
@@ -22,7 +31,10 @@ class LoopThread:
         """
         if not inspect.iscoroutine(value):
             return value
-        return asyncio.run_coroutine_threadsafe(value, self._running_loop()).result()
+        result, error = asyncio.run_coroutine_threadsafe(_outcome(value), self._running_loop()).result()
+        if error is not None:
+            raise error
+        return result
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:

@@ -55,7 +55,9 @@ def load(directory: Path, options: LoadOptions) -> "PythonRuntime":
     loop = LoopThread()
     try:
         model = _make(path, options, loop)
-        declared = getattr(model, "metadata", None) or {}
+        declared = getattr(model, "metadata", {})
+        if not isinstance(declared, Mapping):
+            raise ModelError(f"{path}: metadata is {declared!r}; it must be a dict of inputs and outputs.")
         metadata = ModelMetadata(
             name=options.name,
             version=options.version,
@@ -183,4 +185,7 @@ def outputs_of(answer: Any, declared: tuple[TensorSpec, ...]) -> dict[str, Array
     if missing:
         raise ModelError(f"predict() returned no output {missing[0]!r}, which the model declares.")
     datatypes = {spec.name: spec.datatype for spec in declared}
-    return {str(name): arrays.from_framework(value, str(name), datatypes.get(name)) for name, value in answer.items()}
+    return {
+        str(name): arrays.to_protocol(value, f"the output {name!r}", datatypes.get(name))
+        for name, value in answer.items()
+    }

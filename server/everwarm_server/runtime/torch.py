@@ -183,4 +183,4 @@ def _array(part: Any, spec: TensorSpec) -> Array:
         raise ModelError(f"The model's output {spec.name!r} is a {type(part).__name__}, not a tensor.")
     # numpy has no bfloat16.
     part = part.float() if part.dtype is torch.bfloat16 else part
-    return arrays.from_framework(part.detach().cpu().numpy(), spec.name, spec.datatype)
+    return arrays.to_protocol(part.detach().cpu().numpy(), f"the output {spec.name!r}", spec.datatype)

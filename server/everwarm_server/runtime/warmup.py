@@ -1,39 +1,77 @@
-"""A loaded model in; its first inference is done on made-up or given samples, so that no client waits for it."""
+"""A loaded model in; its first inferences are done on zeros or on given samples, so that no client waits for them."""
 
 import math
+import zipfile
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from everwarm_server.errors import ModelError, ServingError
-from everwarm_server.protocol.tensors import DTYPES, Array, ModelMetadata
+from everwarm_server.protocol.tensors import DATATYPES, DTYPES, Array, InferRequest, ModelMetadata, Tensor
+from everwarm_server.protocol.validate import check_inputs
+from everwarm_server.runtime import arrays, model_toml
 from everwarm_server.runtime.base import Runtime
 
-MAX_SAMPLE_BYTES = 2**30
+MAX_ZEROS_BYTES: Final = 2**30
 
 
-def warm_up(runtime: Runtime) -> None:
-    """Run one inference on zeros of the declared shapes (-1 becomes 1), or do nothing for a model that declares none.
+def warm_up(runtime: Runtime, directory: Path | None = None) -> None:
+    """Infer once or as often as model.toml says, on its samples or on zeros of the declared shapes (-1 becomes 1).
+
+    A model that declares no inputs and has no samples is left alone: nobody knows what it takes.
+
+    Args:
+        runtime: the model.
+        directory: where its model.toml and samples lie; None: there are none.
 
     Raises:
-        ModelError: the model failed.
+        ModelError: the model failed, or the samples are not what it takes.
     """
-    inputs = zeros(runtime.metadata)
+    toml = model_toml.ModelToml() if directory is None else model_toml.read(directory)
+    if directory is not None and toml.samples is not None:
+        inputs = _samples(directory, toml.samples, runtime.metadata)
+    else:
+        inputs = zeros(runtime.metadata)
     if not inputs:
         return
     try:
-        runtime.infer(inputs, {})
+        for _ in range(toml.runs):
+            runtime.infer(inputs, {})
     except ServingError as error:
         raise ModelError(f"The model {runtime.metadata.name!r} failed its warm-up: {error}") from error
 
 
 def zeros(metadata: ModelMetadata) -> dict[str, Array]:
-    """Inputs of zeros (BYTES: of empty bytes) for a model."""
+    """Inputs of zeros (BYTES: of empty bytes) for a model.
+
+    Raises:
+        ModelError: they would take more than 1 GiB.
+    """
     inputs: dict[str, Array] = {}
     for spec in metadata.inputs:
         shape = tuple(1 if d == -1 else d for d in spec.shape)
-        if math.prod(shape) * DTYPES[spec.datatype].itemsize > MAX_SAMPLE_BYTES:
-            raise ModelError(f"The input {spec.name!r} is too large for a warm-up of zeros.")
-        inputs[spec.name] = (
-            np.full(shape, b"", object) if spec.datatype == "BYTES" else np.zeros(shape, DTYPES[spec.datatype])
-        )
+        if math.prod(shape) * DTYPES[spec.datatype].itemsize > MAX_ZEROS_BYTES:
+            raise ModelError(
+                f"The input {spec.name!r} is too large for a warm-up of zeros; name samples in model.toml."
+            )
+        filler = b"" if spec.datatype == "BYTES" else 0
+        inputs[spec.name] = np.full(shape, filler, DTYPES[spec.datatype])
+    return inputs
+
+
+def _samples(directory: Path, name: str, metadata: ModelMetadata) -> dict[str, Array]:
+    path = directory / name
+    if Path(name).name != name:
+        raise ModelError(f"The samples {name!r} of {directory / model_toml.FILE} must be a file beside it.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            inputs = {key: arrays.to_protocol(file[key], f"the array {key!r}") for key in file.files}
+        tensors = tuple(Tensor(key, DATATYPES[array.dtype], array) for key, array in inputs.items())
+        check_inputs(InferRequest(inputs=tensors), metadata)
+    except ServingError as error:
+        raise ModelError(f"The samples {path} do not fit the model: {error}") from error
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        # AttributeError: the file is a single .npy array, which has no names.
+        raise ModelError(f"The samples {path} can't be read as arrays by name: {error}.") from error
     return inputs
