@@ -43,8 +43,10 @@ def parse(text: str) -> ModelUri:
         ModelError: it is empty, of an unknown scheme, or lacks its bucket or host.
     """
     text = text.strip()
-    if not text or "\0" in text:
+    if not text:
         raise ModelError(f"The model URI is empty; it must be {_SCHEMES}.")
+    if not text.isprintable():
+        raise ModelError(f"The model URI {text!r} holds a character that can't be printed.")
     if "://" not in text:
         return ModelUri(text, text, "file", "", str(Path(text).absolute()))
     shown = text.partition("?")[0]
