@@ -1,0 +1,131 @@
+"""The command `everwarm`: arguments -> the functions that do the work -> exit code.
+
+0: done. 1: it failed, and one sentence says why. 2: it was asked wrongly. Data goes to stdout, all else to stderr.
+"""
+
+import importlib
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from everwarm_cli import durations, serve
+from everwarm_cli.errors import CommandError
+from everwarm_cli.up.settings import LoadKind, UpSettings
+
+app = typer.Typer(
+    help="Model serving whose models are warm when the request arrives.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_ServeModel = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A directory, or a URI: s3://, gs://, az://, https://.")
+]
+_LocalModel = Annotated[str, typer.Argument(metavar="MODEL", help="A directory of a model, or its URI.")]
+_Name = Annotated[str | None, typer.Option(help="The model's name; by default the last part of MODEL.")]
+_Format = Annotated[str | None, typer.Option("--format", help="onnx, torch or python; by default what the files say.")]
+
+
+def _duration(text: str) -> float:
+    try:
+        return durations.seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _duration_option(help_text: str, shown: str | None = None) -> Any:
+    return typer.Option(help=help_text, parser=_duration, metavar="DURATION", show_default=shown or False)
+
+
+@app.command("serve")
+def serve_model(
+    model: _ServeModel,
+    name: _Name = None,
+    model_format: _Format = None,
+    host: Annotated[str | None, typer.Option(help="Off loopback EVERWARM_API_TOKEN must be set.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="8080 by default.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Put /metrics there only.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Requests computed at once.")] = None,
+    queue_size: Annotated[int | None, typer.Option(min=0, help="Requests that may wait.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+) -> None:
+    """Serve a model in this process. More settings are EVERWARM_* variables of the environment."""
+    uri = serve.model_uri(model)
+    options = {
+        "model_uri": uri,
+        "model_name": name,
+        "model_format": model_format,
+        "host": host,
+        "port": port,
+        "metrics_port": metrics_port,
+        "concurrency": concurrency,
+        "queue_size": queue_size,
+        "device": device,
+    }
+    serve.become_server(serve.environment(options))
+
+
+@app.command("crd")
+def print_crd() -> None:
+    """Print the CustomResourceDefinition of ModelService as YAML."""
+    try:
+        schema = importlib.import_module("everwarm_operator.api.schema")
+    except ModuleNotFoundError as error:
+        raise CommandError(f"everwarm crd needs the package {error.name}: pip install 'everwarm[operator]'.") from error
+    sys.stdout.write(schema.crd_yaml())
+
+
+@app.command("up")
+def up_model(
+    model: _LocalModel,
+    name: _Name = None,
+    model_format: _Format = None,
+    min_replicas: Annotated[int, typer.Option(min=0, help="0 allows scale to zero.")] = 1,
+    max_replicas: Annotated[int, typer.Option(min=1)] = 4,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests that one replica gets at once.")] = 1,
+    cpus: Annotated[int, typer.Option(min=0, help="CPUs of each replica, as a pod's limit; 0: all.")] = 1,
+    target_p95: Annotated[float, _duration_option("The latency objective.", "300ms")] = 0.3,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the gateway, on loopback; 0: any.")] = 8080,
+    interval: Annotated[float, _duration_option("How often to observe and decide.", "2s")] = 2.0,
+    window: Annotated[float, _duration_option("What one observation looks back on.", "15s")] = 15.0,
+    stable_window: Annotated[float | None, _duration_option("The autoscaler's; 60s, with a load 10s.")] = None,
+    low_utilization: Annotated[float, _duration_option("How long before the floor goes down.", "30s")] = 30.0,
+    load: Annotated[LoadKind, typer.Option(help="bursts: send a load from here, answers checked.")] = LoadKind.NONE,
+    duration: Annotated[float | None, _duration_option("Stop after this long.")] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the live view.")] = False,
+) -> None:
+    """Run a model here without Kubernetes: replicas as processes, behind a gateway, with the planner's floor."""
+    from everwarm_cli.up.command import up
+
+    settings = UpSettings(
+        model_uri=(uri := serve.model_uri(model)),
+        model_name=name or serve.model_name(uri),
+        model_format=model_format,
+        port=port,
+        min_replicas=min_replicas,
+        max_replicas=max_replicas,
+        concurrency=concurrency,
+        cpus=cpus,
+        target_p95_seconds=target_p95,
+        interval_seconds=interval,
+        window_seconds=window,
+        stable_window_seconds=stable_window or (10.0 if load is LoadKind.BURSTS else 60.0),
+        low_utilization_seconds=low_utilization,
+        load=load,
+        duration_seconds=duration,
+        plain=plain,
+    )
+    up(settings, Console(), Console(stderr=True))
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except CommandError as error:
+        sys.stderr.write(f"everwarm: {error}\n")
+        sys.stderr.writelines(f"    {line}\n" for line in error.details)
+        sys.exit(error.exit_code)
