@@ -24,6 +24,7 @@ _DATATYPES: Final[dict[frozenset[type], str]] = {
     frozenset({float}): "FP64",
     frozenset({int, float}): "FP64",
     frozenset({bool}): "BOOL",
+    frozenset({str}): "BYTES",
 }
 
 
@@ -89,16 +90,14 @@ def _tensor(name: str, values: Any, datatype: str | None) -> Tensor:
     owner = f"input {shown(name)}"
     shape = json_data.shape_of(values, owner)
     elements = json_data.flatten(values, shape, owner) if type(values) is list else [values]
-    if any(type(element) is dict for element in elements):
-        elements = [_from_b64(element, owner) for element in elements]
-    elif datatype == "BYTES" or (datatype is None and set(map(type, elements)) == {str}):
-        elements = [e.encode() if type(e) is str else e for e in elements]
-    if elements and all(type(element) is bytes for element in elements):
+    kinds = frozenset(map(type, elements))
+    if dict in kinds:
         if datatype not in {None, "BYTES"}:
-            raise InvalidInput(f"The {owner} is {datatype}, so its data must be numbers, but there are bytes.")
-        return Tensor(name, "BYTES", json_data.to_bytes_array(elements, shape))
+            raise InvalidInput(f"The {owner} is {datatype}, so its data must not hold an object such as b64.")
+        encoded = [_from_b64(element, owner) for element in elements]
+        return Tensor(name, "BYTES", json_data.to_bytes_array(encoded, shape))
     if datatype is None:
-        datatype = _DATATYPES.get(frozenset(map(type, elements)))
+        datatype = _DATATYPES.get(kinds)
         if datatype is None:
             raise InvalidInput(f"The {owner} mixes kinds of values, or has none; send numbers only, or strings only.")
     return Tensor(name, datatype, json_data.to_array(elements, datatype, shape, owner))
