@@ -1,7 +1,7 @@
 """What Kubernetes says of one ModelService's children: raw objects in, typed facts out. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,8 @@ REVISION_LABEL = "serving.knative.dev/revision"
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """The raw objects of a pass, as listed: one list per kind."""
+    """The raw children of ModelServices, as listed: one list per kind."""
 
-    modelservices: list[Raw] = field(default_factory=list)
     services: list[Raw] = field(default_factory=list)
     revisions: list[Raw] = field(default_factory=list)
     podautoscalers: list[Raw] = field(default_factory=list)
@@ -148,15 +147,3 @@ def _key(item: Raw) -> Key:
 
 def _labels(item: Raw) -> Mapping[str, str]:
     return item["metadata"].get("labels") or {}
-
-
-def concatenated(parts: Iterable[Objects]) -> Objects:
-    """The lists of several namespaces as one."""
-    whole = Objects()
-    for part in parts:
-        whole.modelservices.extend(part.modelservices)
-        whole.services.extend(part.services)
-        whole.revisions.extend(part.revisions)
-        whole.podautoscalers.extend(part.podautoscalers)
-        whole.deployments.extend(part.deployments)
-    return whole

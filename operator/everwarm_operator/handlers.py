@@ -56,7 +56,7 @@ def _fingerprint(body: Any) -> Any:
     return metadata.get("uid"), metadata.get("generation"), None if is_ours else (ready, traffic)
 
 
-def register(registry: Registry, start: Callable[[], Any]) -> None:
+def register(registry: kopf.OperatorRegistry, start: Callable[[], Any]) -> None:
     """Put the operator's handlers into a kopf registry.
 
     Args:
@@ -64,6 +64,7 @@ def register(registry: Registry, start: Callable[[], Any]) -> None:
         start: gives an async context manager of the `Passes`; entered at startup, left at the end.
     """
     lifetime = _Lifetime(start)
+    kopf.on.login(registry=registry)(kopf.login_via_client)  # the pod's service account, or KUBECONFIG
     kopf.on.startup(registry=registry)(lifetime.startup)
     kopf.on.cleanup(registry=registry)(lifetime.cleanup)
     kopf.on.probe(registry=registry, id="seconds_since_last_pass", errors=kopf.ErrorsMode.PERMANENT)(lifetime.probe)

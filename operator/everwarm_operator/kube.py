@@ -125,7 +125,8 @@ class KubernetesApi:
         else:
             query = {"labelSelector": facts.label_selector(key[1])}
             lists = await asyncio.gather(*(self._list(kind, key[0], query) for kind in kinds))
-        return Objects(*lists)
+        services, revisions, podautoscalers, deployments = lists
+        return Objects(services=services, revisions=revisions, podautoscalers=podautoscalers, deployments=deployments)
 
     async def service_named(self, key: Key) -> Raw | None:
         """See `Kube.service_named`."""

@@ -1,0 +1,383 @@
+"""The loop against a faked cluster and a faked Prometheus, in fake time."""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator
+
+import looptime
+import pytest
+from prometheus_client import CollectorRegistry
+
+from everwarm_operator.errors import BadAnswer, KubeError, Unreachable
+from everwarm_operator.passes import Passes
+from everwarm_operator.settings import Settings
+from everwarm_operator.telemetry import Telemetry
+
+COLD = {"p95_seconds": 1.8, "cold_start_fraction": 0.3, "request_rate": 100.0, "service_seconds": 0.02}
+
+
+class Clock:
+    """Unix time that only a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def telemetry() -> Telemetry:
+    return Telemetry(CollectorRegistry())
+
+
+@pytest.fixture
+def passes(cluster, prometheus, telemetry, clock) -> Passes:
+    return Passes(cluster, prometheus, Settings(), telemetry, instance="test", clock=clock)
+
+
+async def test_a_new_model_service_gets_a_knative_service_and_a_floor(cluster, passes) -> None:
+    cluster.add(scaling={"minReplicas": 2, "maxReplicas": 5})
+    await passes.once()
+    await passes.once()
+    await passes.once()
+    assert cluster.annotations("PodAutoscaler", "digits-00001")["autoscaling.knative.dev/min-scale"] == "2"
+    assert "autoscaling.knative.dev/min-scale" not in cluster.annotations("Revision", "digits-00001")
+    status = cluster.status()
+    assert status["url"] == "http://digits.ns.svc.cluster.local"
+    assert (status["floor"], status["readyReplicas"], status["observedGeneration"]) == (2, 2, 1)
+    assert status["revisions"] == [{"name": "digits-00001", "percent": 100, "floor": 2}]
+    assert cluster.condition("Ready") == ("True", "Serving", "The model is served.")
+    assert cluster.condition("ScalingActive")[:2] == ("True", "FloorHeld")
+
+
+async def test_from_knative_1_21_on_the_floor_is_written_to_the_revision(cluster, passes) -> None:
+    cluster.annotations_on_pods = False
+    cluster.add(scaling={"minReplicas": 2})
+    await passes.once()
+    await passes.once()
+    assert cluster.annotations("Revision", "digits-00001")["autoscaling.knative.dev/min-scale"] == "2"
+    assert "autoscaling.knative.dev/min-scale" not in cluster.annotations("PodAutoscaler", "digits-00001")
+
+
+async def test_nothing_is_written_while_nothing_changes(cluster, prometheus, passes, clock) -> None:
+    cluster.add()
+    prometheus.busy()
+    for _ in range(3):
+        await passes.once()
+    cluster.writes.clear()
+    for _ in range(20):
+        clock.now += 15
+        await passes.once()
+    assert cluster.writes == []
+
+
+async def test_figures_that_hardly_move_are_not_written(cluster, prometheus, passes, clock) -> None:
+    cluster.add()
+    for rate in (100.0, 100.0, 101.0, 103.0, 99.0):
+        prometheus.busy(request_rate=rate)
+        clock.now += 15
+        await passes.once()
+    assert cluster.status()["observed"]["ratePerSecond"] == 100.0
+    prometheus.busy(request_rate=120.0)
+    await passes.once()
+    assert cluster.status()["observed"]["ratePerSecond"] == 120.0
+
+
+async def test_cold_starts_raise_the_floor_without_a_new_revision(cluster, prometheus, passes, clock) -> None:
+    cluster.add()
+    prometheus.busy()
+    await passes.once()
+    await passes.once()
+    prometheus.busy(**COLD)
+    clock.now += 15
+    await passes.once()
+    assert cluster.status()["floor"] == 3  # ceil(1.5 x 100/s x 0.02 s)
+    assert cluster.annotations("PodAutoscaler", "digits-00001")["autoscaling.knative.dev/min-scale"] == "3"
+    assert list(cluster.objects["Revision"]) == [("ns", "digits-00001")]
+    assert cluster.condition("WithinSLO") == (
+        "False",
+        "P95OverTarget",
+        "The p95 is about 1800 ms, over the target of 500 ms.",
+    )
+    (event,) = cluster.events
+    assert (event["reason"], event["note"]) == ("FloorRaised", cluster.status()["decision"]["sentence"])
+    assert event["regarding"]["uid"] == "uid-ns-digits"
+
+
+async def test_idle_replicas_are_given_back_one_at_a_time(cluster, prometheus, passes, clock) -> None:
+    cluster.add(scaling={"lowUtilizationSeconds": 60})
+    prometheus.busy(**COLD)
+    await passes.once()
+    await passes.once()
+    prometheus.busy(utilization=0.1)
+    floors = []
+    for _ in range(13):
+        clock.now += 15
+        await passes.once()
+        floors.append(cluster.status()["floor"])
+    assert floors == [3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1]
+    assert [event["reason"] for event in cluster.events] == ["FloorRaised", "FloorLowered", "FloorLowered"]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [
+        (lambda p: setattr(p, "error", Unreachable("Prometheus can't be reached")), "PrometheusUnreachable"),
+        (lambda p: setattr(p, "error", BadAnswer("Prometheus answered with HTML")), "InvalidSamples"),
+        (lambda p: p.figures.clear(), "NoSeries"),
+        (lambda p: p.busy(age_seconds=61.0), "StaleSamples"),
+        (lambda p: p.busy(utilization="NaN"), "InvalidSamples"),
+        (lambda p: p.busy(request_rate="-1"), "InvalidSamples"),
+        (lambda p: p.busy(reporting_replicas=1.0), "NoSeries"),
+        (lambda p: p.busy(unseen_replicas=1.0), "NoSeries"),
+    ],
+    ids=["unreachable", "nonsense", "empty", "stale", "NaN", "negative", "one of three replicas", "restarted"],
+)
+async def test_without_data_the_floor_holds_and_says_so(cluster, prometheus, passes, clock, break_it, reason) -> None:
+    cluster.add(scaling={"lowUtilizationSeconds": 60})
+    prometheus.busy(**COLD)
+    await passes.once()
+    await passes.once()
+    prometheus.busy(utilization=0.0, request_rate=0.0)
+    break_it(prometheus)
+    for _ in range(40):
+        clock.now += 15
+        await passes.once()
+    assert cluster.status()["floor"] == 3
+    assert cluster.annotations("PodAutoscaler", "digits-00001")["autoscaling.knative.dev/min-scale"] == "3"
+    status, why, message = cluster.condition("MetricsAvailable")
+    assert (status, why) == ("False", reason)
+    assert message.endswith("the floor holds.")
+    assert cluster.condition("WithinSLO")[0] == "Unknown"
+    assert cluster.condition("Ready")[0] == "True"
+
+
+async def test_a_service_at_zero_is_observed_through_the_activator(cluster, prometheus, passes, clock) -> None:
+    cluster.add(scaling={"minReplicas": 0})
+    await passes.once()
+    cluster.scale("digits-00001", 0)
+    clock.now += 15
+    await passes.once()
+    assert cluster.condition("MetricsAvailable")[0] == "True"
+    prometheus.activator_age_seconds = None
+    await passes.once()
+    assert cluster.condition("MetricsAvailable")[1] == "NoSeries"
+
+
+async def test_a_restarted_operator_goes_on_where_it_was(cluster, prometheus, telemetry, clock, passes) -> None:
+    cluster.add()
+    prometheus.busy(**COLD)
+    await passes.once()
+    await passes.once()
+    prometheus.error = Unreachable("Prometheus can't be reached")
+    restarted = Passes(cluster, prometheus, Settings(), telemetry, clock=clock)
+    await restarted.once()
+    assert cluster.status()["floor"] == 3
+    cluster.objects["ModelService"]["ns", "digits"]["status"] = {}
+    restarted = Passes(cluster, prometheus, Settings(), telemetry, clock=clock)
+    await restarted.once()
+    assert cluster.status()["floor"] == 3, "with its status lost, the floor that stands counts"
+
+
+@pytest.mark.parametrize("write", ["status digits", "annotate PodAutoscaler/digits-00001=3", "event FloorRaised"])
+async def test_a_write_that_fails_is_made_up_for_by_the_next_pass(cluster, prometheus, passes, clock, write) -> None:
+    cluster.add()
+    prometheus.busy()
+    await passes.once()
+    await passes.once()
+    prometheus.busy(**COLD)
+    cluster.broken[write] = KubeError("The API server answered 500: no", 500)
+    await passes.once()
+    cluster.broken.clear()
+    for _ in range(3):
+        clock.now += 15
+        await passes.once()
+    assert cluster.status()["floor"] == 3
+    assert cluster.annotations("PodAutoscaler", "digits-00001")["autoscaling.knative.dev/min-scale"] == "3"
+    assert cluster.condition("Ready")[0] == "True"
+
+
+async def test_the_decision_is_in_the_status_before_the_floor_is_written(cluster, prometheus, passes) -> None:
+    cluster.add()
+    prometheus.busy()
+    await passes.once()
+    await passes.once()
+    prometheus.busy(**COLD)
+    cluster.writes.clear()
+    await passes.once()
+    assert cluster.writes == [
+        ("status", "digits"),
+        ("annotate", "PodAutoscaler/digits-00001=3"),
+        ("event", "FloorRaised"),
+    ]
+
+
+async def test_a_floor_that_can_not_be_written_is_a_condition(cluster, passes) -> None:
+    cluster.add()
+    cluster.broken["annotate"] = KubeError("The API server answered 403: forbidden", 403)
+    for _ in range(3):
+        await passes.once()
+    expected = "The floor of digits-00001 can't be written: The API server answered 403: forbidden"
+    assert cluster.condition("ScalingActive") == ("False", "FloorNotWritten", expected)
+    assert cluster.condition("Ready") == ("False", "FloorNotWritten", expected)
+
+
+async def test_a_floor_that_somebody_changes_back_is_written_again_and_reported(cluster, passes) -> None:
+    cluster.add(scaling={"minReplicas": 2})
+    await passes.once()
+    await passes.once()
+    cluster.annotations("PodAutoscaler", "digits-00001")["autoscaling.knative.dev/min-scale"] = "1"
+    await passes.once()
+    assert cluster.condition("ScalingActive")[:2] == ("False", "FloorReverted")
+    assert cluster.annotations("PodAutoscaler", "digits-00001")["autoscaling.knative.dev/min-scale"] == "2"
+    await passes.once()
+    assert cluster.condition("ScalingActive")[:2] == ("True", "FloorHeld")
+
+
+async def test_a_floor_that_knative_does_not_take_is_reported(cluster, passes, clock) -> None:
+    cluster.add()
+    await passes.once()
+    await passes.once()
+    cluster.scale("digits-00001", 0)
+    await passes.once()
+    assert cluster.condition("ScalingActive")[0] == "True", "10 s are not over"
+    clock.now += 15
+    await passes.once()
+    status, reason, message = cluster.condition("ScalingActive")
+    assert (status, reason) == ("False", "FloorNotTaken")
+    assert "waits for a first request" in message
+
+
+async def test_a_bad_object_does_not_hold_up_the_others(cluster, passes, telemetry) -> None:
+    cluster.add("bad", concurrency="many")
+    cluster.add("taken")
+    cluster.objects["Service"]["ns", "taken"] = {"metadata": {"name": "taken", "namespace": "ns"}, "spec": {}}
+    cluster.add("broken")
+    cluster.broken["apply broken"] = KubeError("The API server answered 400: resources are wrong", 400)
+    cluster.add("buggy")
+    cluster.broken["apply buggy"] = ZeroDivisionError("a bug")
+    cluster.add("good")
+    for _ in range(2):
+        await passes.once()
+    assert cluster.condition("Ready", "good")[0] == "True"
+    assert cluster.condition("Ready", "bad")[:2] == ("False", "InvalidSpec")
+    assert "spec.concurrency: Input should be a valid integer" in cluster.condition("Ready", "bad")[2]
+    assert cluster.condition("Ready", "taken")[1] == "ReconcileFailed"
+    assert cluster.objects["Service"]["ns", "taken"]["spec"] == {}, "somebody else's Service is left alone"
+    assert cluster.condition("Ready", "broken") == (
+        "False",
+        "ReconcileFailed",
+        "The API server answered 400: resources are wrong",
+    )
+    assert cluster.condition("Ready", "buggy")[1] == "InternalError"
+    assert telemetry.registry.get_sample_value("everwarm_operator_service_errors_total") == 8
+
+
+async def test_a_knative_that_is_not_there_is_said_on_each_service(cluster, passes) -> None:
+    cluster.add()
+    cluster.broken["list children"] = KubeError("The API server answered 404: no such kind", 404)
+    await passes.once()
+    assert cluster.condition("Ready") == ("False", "ReconcileFailed", "The API server answered 404: no such kind")
+
+
+async def test_a_spec_that_changes_makes_one_new_revision_and_moves_the_floor_there(cluster, passes) -> None:
+    cluster.add(scaling={"minReplicas": 2})
+    await passes.once()
+    await passes.once()
+    cluster.change(image="server:2")
+    for _ in range(4):
+        await passes.once()
+    assert list(cluster.objects["Revision"]) == [("ns", "digits-00001"), ("ns", "digits-00002")]
+    assert cluster.annotations("PodAutoscaler", "digits-00002")["autoscaling.knative.dev/min-scale"] == "2"
+    assert cluster.status()["revisions"] == [{"name": "digits-00002", "percent": 100, "floor": 2}]
+    assert cluster.status()["observedGeneration"] == 2
+
+
+async def test_a_service_that_is_being_deleted_is_left_alone(cluster, passes) -> None:
+    cluster.add()["metadata"]["deletionTimestamp"] = "2027-01-15T08:00:00Z"
+    await passes.once()
+    assert cluster.writes == []
+
+
+async def test_the_number_of_queries_does_not_grow_with_the_services(cluster, prometheus, passes) -> None:
+    for number in range(50):
+        cluster.add(f"model-{number}")
+    await passes.once()
+    assert prometheus.asked == 10
+    assert cluster.lists == 1
+
+
+def in_fake_time(test):
+    """Run an async test in a loop whose time passes at once."""
+
+    @functools.wraps(test)
+    def run(**fixtures):
+        with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+            runner.run(test(**fixtures))
+
+    return run
+
+
+@contextlib.asynccontextmanager
+async def running(passes: Passes) -> AsyncIterator[None]:
+    task = asyncio.create_task(passes.run())
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@in_fake_time
+async def test_the_loop_passes_every_interval(cluster, passes) -> None:
+    async with running(passes):
+        await asyncio.sleep(46)
+        assert cluster.lists == 4
+        assert passes.seconds_since_last() == pytest.approx(1, abs=0.01)
+
+
+@in_fake_time
+async def test_a_request_is_served_at_once_and_alone(cluster, passes) -> None:
+    async with running(passes):
+        cluster.add()
+        cluster.add("other")
+        await asyncio.sleep(20)
+        cluster.change(image="server:2")
+        cluster.change("other", image="server:2")
+        passes.request(("ns", "digits"))
+        await asyncio.sleep(1)
+        assert ("ns", "digits-00002") in cluster.objects["Revision"]
+        assert ("ns", "other-00002") not in cluster.objects["Revision"]
+        await asyncio.sleep(10)
+        assert ("ns", "other-00002") in cluster.objects["Revision"]
+
+
+@in_fake_time
+async def test_a_crowd_of_requests_is_one_pass_over_all(cluster, passes) -> None:
+    async with running(passes):
+        await asyncio.sleep(1)
+        for number in range(500):
+            cluster.add(f"model-{number}")
+            passes.request(("ns", f"model-{number}"))
+        await asyncio.sleep(1)
+        assert cluster.lists == 2
+        assert len(cluster.objects["Service"]) == 500
+
+
+@in_fake_time
+async def test_the_loop_outlives_a_failing_api_server(cluster, passes, telemetry) -> None:
+    async with running(passes):
+        cluster.broken["list"] = KubeError("The API server can't be reached")
+        await asyncio.sleep(31)
+        cluster.broken["list"] = RuntimeError("a bug")
+        await asyncio.sleep(15)
+        cluster.broken.clear()
+        cluster.add()
+        await asyncio.sleep(30)
+        assert cluster.condition("Ready")[0] == "True"
+        assert telemetry.registry.get_sample_value("everwarm_operator_passes_failed_total") == 4
