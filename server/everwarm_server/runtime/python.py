@@ -140,7 +140,9 @@ class PythonRuntime:
 
     def infer(self, inputs: Mapping[str, Array], parameters: Parameters) -> Mapping[str, Array]:
         """All outputs; see Runtime.infer."""
-        arguments = (dict(inputs), dict(parameters)) if self._takes_parameters else (dict(inputs),)
+        # By V2 binary they are read-only views of the request, by JSON they are not; a model should not have to know.
+        own = {name: array if array.flags.writeable else array.copy() for name, array in inputs.items()}
+        arguments = (own, dict(parameters)) if self._takes_parameters else (own,)
         try:
             answer = self._loop.resolve(self._model.predict(*arguments))
         except InvalidInput:

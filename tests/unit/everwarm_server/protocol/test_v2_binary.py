@@ -195,3 +195,26 @@ def test_tritons_client_reads_what_we_write_and_we_read_what_it_writes(tensor):
         b"".join(chunks), header_length=int(dict(headers)[b"inference-header-content-length"])
     )
     np.testing.assert_array_equal(read.as_numpy("t"), tensor.data)
+
+
+def as_json(tensor):
+    """Whether the client can send this as JSON: it has neither NaN, nor FP16, nor bytes that are no text."""
+    if tensor.datatype == "BYTES":
+        return all(element.isascii() for element in tensor.data.flat)
+    return tensor.datatype != "FP16" and (tensor.data.dtype.kind != "f" or bool(np.isfinite(tensor.data).all()))
+
+
+@given(TENSORS.filter(as_json))
+def test_tritons_client_and_we_understand_each_other_in_json_too(tensor):
+    asked = triton.InferInput("t", list(tensor.data.shape), tensor.datatype)
+    asked.set_data_from_numpy(tensor.data, binary_data=False)
+    sent, _ = triton.InferenceServerClient.generate_request_body(
+        [asked], outputs=[triton.InferRequestedOutput("t", binary_data=False)]
+    )
+    request = v2_json.decode_request(sent)
+    np.testing.assert_array_equal(request.inputs[0].data, tensor.data)
+
+    chunks, _ = v2_json.encode_response(InferResponse("m", "1", request.inputs), request)
+    read = triton.InferenceServerClient.parse_response_body(b"".join(chunks)).as_numpy("t")
+    expected = tensor.data if tensor.datatype != "BYTES" else np.vectorize(bytes.decode, otypes=[object])(tensor.data)
+    np.testing.assert_array_equal(read, expected)

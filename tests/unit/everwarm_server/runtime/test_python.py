@@ -86,6 +86,18 @@ def test_parameters_are_given_to_those_who_take_them(model):
     assert runtime.infer({}, {"t": 0.5})["t"] == 0.5
 
 
+def test_a_model_may_write_to_its_inputs_however_they_came(model):
+    runtime = model("""
+        class Model:
+            def predict(self, inputs):
+                inputs["x"] += 1
+                return inputs
+    """)
+    body = np.array([1.0, 2.0]).tobytes()
+    assert runtime.infer({"x": np.frombuffer(body)}, {})["x"].tolist() == [2.0, 3.0]
+    assert np.frombuffer(body).tolist() == [1.0, 2.0]
+
+
 METADATA = """
     class Model:
         metadata = {
