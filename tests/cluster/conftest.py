@@ -25,25 +25,29 @@ FASTER = {
 }
 
 
+RUNNING = pytest.StashKey[Cluster]()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Adds the state of the cluster to the report of a test that failed."""
     report = yield
-    cluster = getattr(item, "funcargs", {}).get("cluster")
-    if report.failed and isinstance(cluster, Cluster):
+    cluster = item.config.stash.get(RUNNING, None)
+    if report.failed and cluster is not None:
         report.sections.append(("the cluster", cluster.diagnose()))
     return report
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    if GIVEN and Path(GIVEN) != KUBECONFIG:
-        yield _given()
-        return
-    if os.geteuid() != 0:
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster with Knative; the harness' own runs on where it ran before, or where EVERWARM_KEEP_CLUSTER is 1."""
+    given = bool(GIVEN) and Path(GIVEN) != KUBECONFIG
+    if not given and os.geteuid() != 0:
         pytest.skip("the local cluster needs root; or give a KUBECONFIG of a cluster with Knative")
-    found = not own.up(print)
-    yield Cluster(KUBECONFIG, PUBLIC_INGRESS, LOCAL_INGRESS, PROMETHEUS, is_ours=True)
+    found = given or not own.up(print)
+    running = _given() if given else Cluster(KUBECONFIG, PUBLIC_INGRESS, LOCAL_INGRESS, PROMETHEUS, is_ours=True)
+    request.config.stash[RUNNING] = running
+    yield running
     if not (KEEP or found):
         own.down()
 
