@@ -69,7 +69,7 @@ def definition(cluster: Cluster) -> None:
     cluster.kubectl("wait", "--for=condition=Established", "crd/modelservices.everwarm.dev", "--timeout=30s")
 
 
-def dry_run(cluster: Cluster, spec: dict[str, Any], name: str = "digits") -> dict[str, Any]:
+def dry_run(cluster: Cluster, spec: dict[str, Any], name: str = "admission") -> dict[str, Any]:
     """Returns the object as the API server would store it."""
     manifest = {"apiVersion": "everwarm.dev/v1alpha1", "kind": "ModelService", "metadata": {"name": name}, "spec": spec}
     stored = cluster.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(manifest))

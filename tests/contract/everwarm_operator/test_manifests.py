@@ -1,0 +1,54 @@
+"""The manifests in the repository are what the code makes and takes."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from everwarm_operator.api import schema
+from everwarm_operator.api.v1alpha1 import ModelService
+from everwarm_operator.settings import Settings
+
+MANIFESTS = Path(__file__).resolve().parents[3] / "manifests"
+SAMPLES = sorted((MANIFESTS / "samples").glob("*.yaml"))
+
+
+def test_the_definition_is_generated() -> None:
+    assert (MANIFESTS / "crds.yaml").read_text() == schema.crd_yaml(), "run `make crds`"
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+def test_a_sample_is_a_model_service(sample: Path) -> None:
+    content = yaml.safe_load(sample.read_text())
+    content["metadata"]["namespace"] = "default"
+    ModelService.model_validate(content)
+
+
+def deployment() -> dict:
+    documents = yaml.safe_load_all((MANIFESTS / "install.yaml").read_text())
+    (found,) = [document for document in documents if document["kind"] == "Deployment"]
+    return found
+
+
+def test_the_deployment_sets_what_the_settings_know() -> None:
+    (container,) = deployment()["spec"]["template"]["spec"]["containers"]
+    settings = Settings()
+    environment = {
+        entry["name"].removeprefix("EVERWARM_OPERATOR_").lower(): entry["value"] for entry in container["env"]
+    }
+    assert {name: getattr(settings, name) for name in environment} == environment, "the defaults, written out"
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"health": settings.health_port, "metrics": settings.metrics_port}
+
+
+def test_the_deployment_is_fit_for_a_restricted_namespace() -> None:
+    pod = deployment()["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert deployment()["spec"]["strategy"] == {"type": "Recreate"}
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
