@@ -141,8 +141,8 @@ def _predictions(response: InferResponse, values: dict[str, Any]) -> Any:
         )
     if len(values) == 1:
         return next(iter(values.values()))
-    lists = [value.tolist() if isinstance(value, np.ndarray) else value for value in values.values()]
-    return [dict(zip(values, row, strict=True)) for row in zip(*lists, strict=True)]
+    # Rows stay arrays: as lists of Python floats an FP32 of 0.1 would be written with 17 digits.
+    return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
 
 def _values(tensor: Tensor) -> Any:

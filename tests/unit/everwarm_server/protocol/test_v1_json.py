@@ -132,6 +132,18 @@ def test_answers_have_the_form_of_the_request(tensors, columnar, document):
     assert reply(*tensors, columnar=columnar) == document
 
 
+def test_rows_of_several_outputs_keep_the_digits_of_their_datatypes():
+    numbers = [
+        Tensor("f", "FP32", np.array([0.1], np.float32)),
+        Tensor("g", "FP32", np.array([[0.1]], np.float32)),
+        Tensor("h", "FP16", np.array([0.5], np.float16)),
+        Tensor("b", "BOOL", np.array([True])),
+        Tensor("u", "UINT8", np.array([[7]], np.uint8)),
+    ]
+    chunks, _ = v1_json.encode_predict(InferResponse("m", "1", tuple(numbers)), columnar=False)
+    assert chunks == [b'{"predictions":[{"f":0.1,"g":[0.1],"h":0.5,"b":true,"u":[7]}]}']
+
+
 @pytest.mark.parametrize(
     "tensors",
     [
