@@ -1,83 +1,126 @@
-"""Requests that want to run in; at most `slots` of them run, the next wait in order, the rest are refused.
-
-For one event loop: nothing here is locked.
-"""
+"""Calls in; at most `slots` of them run at once, in threads, the next wait in order, the rest are refused."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeAlias
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 from everwarm_server.errors import Overloaded
 
-ClientLeaves: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
-"""Returns when the client has closed its connection."""
+T = TypeVar("T")
+
+
+class Client(Protocol):
+    """Who sent a request."""
+
+    when_gone: Callable[[], None] | None
+    """Called when the client closes its connection; whoever waits sets it and takes it back."""
 
 
 class ClientGone(Exception):
     """The client closed its connection before its request ran, so it never did."""
 
 
+class _Ticket(Generic[T]):
+    """A call, and the future of its result. Whoever claims it first, a thread or the one who gives up, has it."""
+
+    __slots__ = ("_free", "call", "done")
+
+    def __init__(self, call: Callable[[], T], done: "asyncio.Future[T]") -> None:
+        self.call = call
+        self.done = done
+        self._free = [True]
+
+    def claim(self) -> bool:
+        """Take it; true for one caller, whatever its thread: list.pop() is atomic."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return False
+
+
 class Admission:
-    """A bounded queue, first in, first out, before a number of slots."""
+    """A bounded queue, first in, first out, before a number of threads. Its methods belong to the event loop.
+
+    What waits lies in the threads' own queue: a thread that is done takes the next call without asking the loop, which
+    saves the hand-overs of the interpreter's lock that made up a quarter of a small request. ThreadPoolExecutor would
+    add a future with a condition to each call, and keep the process alive while a model is stuck.
+    """
 
     def __init__(self, slots: int, queue_size: int) -> None:
         self._slots = slots
-        self._queue_size = queue_size
-        self._running = 0
-        # Ordered, and a place in the middle can be given up at once.
-        self._waiting: dict[asyncio.Future[None], None] = {}
+        self._limit = slots + queue_size
+        self._inside = 0
+        self._tickets: queue.SimpleQueue[_Ticket[Any] | None] = queue.SimpleQueue()
+        for index in range(slots):
+            threading.Thread(target=self._work, name=f"everwarm-inference-{index}", daemon=True).start()
 
     @property
     def running(self) -> int:
-        """Requests that hold a slot."""
-        return self._running
+        """Calls that have a slot."""
+        return min(self._inside, self._slots)
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for one."""
-        return len(self._waiting)
+        """Calls that wait for one."""
+        return max(0, self._inside - self._slots)
 
-    def try_enter(self) -> bool:
-        """Take a slot if one is free and nobody waits; `leave` must follow."""
-        if self._running < self._slots and not self._waiting:
-            self._running += 1
-            return True
-        return False
+    async def run(self, call: Callable[[], T], client: Client) -> T:
+        """The result of a call, which raises what the call raises.
 
-    async def enter(self, client_leaves: ClientLeaves) -> None:
-        """Wait for a slot and take it; `leave` must follow. Whoever is cancelled or leaves gives up its place.
+        Whoever is cancelled, or whose client leaves, before its turn gives up its place, and the call never runs.
 
         Raises:
             Overloaded: too many wait already.
-            ClientGone: the client left meanwhile.
+            ClientGone: the client left before the call ran.
         """
-        if self.try_enter():
-            return
-        if len(self._waiting) >= self._queue_size:
-            raise Overloaded(f"{len(self._waiting)} requests wait for this replica already; try again later.")
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[turn] = None
-        watcher = asyncio.ensure_future(client_leaves())
-        watcher.add_done_callback(lambda _: None if turn.done() else turn.set_exception(ClientGone()))
+        if self._inside >= self._limit:
+            raise Overloaded(f"{self.waiting} requests wait for this replica already; try again later.")
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        ticket = _Ticket(call, done)
+        self._inside += 1
+        self._tickets.put(ticket)
+
+        def give_up() -> None:
+            if ticket.claim():
+                self._inside -= 1
+                if not done.done():
+                    done.set_exception(ClientGone())
+
+        client.when_gone = give_up
         try:
-            await turn
-            if watcher.done():
-                raise ClientGone
-        except BaseException:
-            # The turn may have come in the very step in which the client left.
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.leave()
+            return await done
+        except asyncio.CancelledError:
+            give_up()
             raise
         finally:
-            self._waiting.pop(turn, None)
-            watcher.cancel()
+            client.when_gone = None
 
-    def leave(self) -> None:
-        """Give the slot to the first who waits, or free it."""
-        while self._waiting:
-            turn = next(iter(self._waiting))
-            del self._waiting[turn]
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._running -= 1
+    def close(self) -> None:
+        """Let each thread end when what waits is done."""
+        for _ in range(self._slots):
+            self._tickets.put(None)
+
+    def _work(self) -> None:
+        while (ticket := self._tickets.get()) is not None:
+            if ticket.claim():
+                result, error = None, None
+                try:
+                    result = ticket.call()
+                except BaseException as raised:  # noqa: BLE001 - the one who waits gets it
+                    error = raised
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                    ticket.done.get_loop().call_soon_threadsafe(self._finish, ticket, result, error)
+                del result, error
+            del ticket  # it holds a request, and the next may be hours away
+
+    def _finish(self, ticket: _Ticket[Any], result: Any, error: BaseException | None) -> None:
+        self._inside -= 1
+        if ticket.done.done():
+            return
+        if error is None:
+            ticket.done.set_result(result)
+        else:
+            ticket.done.set_exception(error)

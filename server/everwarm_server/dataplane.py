@@ -1,14 +1,13 @@
 """The one path of a request, whatever protocol it came by: ready, valid, its turn, the model, the outputs asked for."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
-from everwarm_server.admission import Admission, ClientLeaves
+from everwarm_server.admission import Admission, Client
 from everwarm_server.errors import InferenceFailed, InvalidInput, ModelNotFound, ModelNotReady, ServingError
 from everwarm_server.protocol.sentences import listed, shown
 from everwarm_server.protocol.tensors import (
@@ -53,7 +52,6 @@ class DataPlane:
         self.version = VERSION
         self.metrics = metrics
         self.admission = Admission(concurrency, queue_size)
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="everwarm-inference")
         self._runtime: Runtime | None = None
         self._draining = False
 
@@ -74,7 +72,7 @@ class DataPlane:
 
     def close(self) -> None:
         """Free the model, unless an inference still uses it."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.admission.close()
         if self._runtime is not None and self.admission.running == 0:
             self._runtime.close()
 
@@ -107,7 +105,7 @@ class DataPlane:
             return ModelNotFound(f"There is no model {shown(name)} here; this server has {shown(self.name)}.")
         return ModelNotFound(f"The model {shown(name)} has no version {shown(version)} here; it has {self.version!r}.")
 
-    async def infer(self, request: InferRequest, arrival: Arrival, client_leaves: ClientLeaves) -> InferResponse:
+    async def infer(self, request: InferRequest, arrival: Arrival, client: Client) -> InferResponse:
         """Answer one request.
 
         Raises:
@@ -117,24 +115,16 @@ class DataPlane:
         metadata = self.metadata()
         check_inputs(request, metadata)
         self.metrics.accepted(arrival.request_start, arrival.unix_seconds)
-        if not self.admission.try_enter():
-            await self.admission.enter(client_leaves)
-        done: asyncio.Future[_Outputs] = asyncio.get_running_loop().create_future()
-        self._threads.submit(self._run, request, arrival, done)
-        outputs = await done
+        outputs = await self.admission.run(partial(self._run, request, arrival), client)
         return InferResponse(metadata.name, metadata.version, select(outputs, request.outputs, metadata), request.id)
 
-    def _run(self, request: InferRequest, arrival: Arrival, done: "asyncio.Future[_Outputs]") -> None:
-        """In a worker thread: compute, then hand the result to the loop. A chained concurrent Future costs more."""
+    def _run(self, request: InferRequest, arrival: Arrival) -> _Outputs:
+        """Compute, in a thread."""
         start = time.perf_counter()
-        outcome: _Outputs | ServingError
         try:
-            outcome = self._infer({tensor.name: tensor.data for tensor in request.inputs}, request.parameters)
-        except ServingError as error:
-            outcome = error
-        end = time.perf_counter()
-        self.metrics.inferred(start - arrival.monotonic_seconds, end - start)
-        done.get_loop().call_soon_threadsafe(self._finish, done, outcome)
+            return self._infer({tensor.name: tensor.data for tensor in request.inputs}, request.parameters)
+        finally:
+            self.metrics.inferred(start - arrival.monotonic_seconds, time.perf_counter() - start)
 
     def _infer(self, inputs: Mapping[str, Array], parameters: Parameters) -> _Outputs:
         try:
@@ -144,16 +134,6 @@ class DataPlane:
         except BaseException as error:  # a model that calls sys.exit() ends its request, not the server
             _LOG.exception("The model failed", extra={"model": self.name})
             raise InferenceFailed(f"The model {self.name!r} failed: {type(error).__name__}.") from error
-
-    def _finish(self, done: "asyncio.Future[_Outputs]", outcome: "_Outputs | ServingError") -> None:
-        # Here and not where the request waits: a thread that computes for a cancelled request still holds its slot.
-        self.admission.leave()
-        if done.cancelled():
-            return
-        if isinstance(outcome, ServingError):
-            done.set_exception(outcome)
-        else:
-            done.set_result(outcome)
 
 
 def select(outputs: _Outputs, wanted: tuple[RequestedOutput, ...], metadata: ModelMetadata) -> tuple[Tensor, ...]:

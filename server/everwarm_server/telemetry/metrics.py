@@ -27,7 +27,7 @@ BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0,
     120.0, math.inf,
 )  # fmt: skip
-PHASES: Final = ("fetch", "load", "warmup")
+CLIENT_GONE: Final = 499  # nginx's code for a client that left; nobody gets it
 
 
 class Metrics:
@@ -82,7 +82,8 @@ class Metrics:
     def answered(self, code: int, duration_seconds: float) -> None:
         """It has its answer."""
         self._in_flight -= 1
-        self._request_seconds.observe(duration_seconds)
+        if code != CLIENT_GONE:
+            self._request_seconds.observe(duration_seconds)
         text = str(code)
         by_code = self._by_code.get(text)
         if by_code is None:

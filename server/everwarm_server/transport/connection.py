@@ -4,11 +4,13 @@ import array
 import asyncio
 import fcntl
 import termios
+from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from everwarm_server.protocol.v2_json import encode_error
+from everwarm_server.transport.http import CLIENT
 
 HEAD_SECONDS: Final = 10.0  # from a request's first byte to the end of its headers
 # Longer than the 90 s after which Go's clients (Knative's queue-proxy) close an idle connection: if we closed first, a
@@ -22,6 +24,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.last_read_seconds = self.loop.time()
+        self.when_gone: Callable[[], None] | None = None
         self._head_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -45,6 +48,11 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
+    def on_message_begin(self) -> None:
+        """Let the application ask to be told when the client leaves; ASGI's way takes a task for each request."""
+        super().on_message_begin()
+        self.scope[CLIENT] = self  # type: ignore[typeddict-unknown-key]  # an extension of ours
+
     def data_received(self, data: bytes) -> None:
         """Read on, and see that the headers come to an end."""
         self.last_read_seconds = self.loop.time()
@@ -58,6 +66,8 @@ class Connection(HttpToolsProtocol):
         """It is over."""
         self._stop_head_timer()
         super().connection_lost(exc)
+        if self.when_gone is not None:
+            self.when_gone()
         self._unset_keepalive_if_required()
 
     def _stop_head_timer(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from everwarm_server.admission import ClientGone
+from everwarm_server.admission import Client, ClientGone
 from everwarm_server.errors import (
     InferenceFailed,
     InvalidInput,
@@ -26,6 +26,7 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Head: TypeAlias = dict[bytes, bytes]
 
+CLIENT: Final = "everwarm.client"  # key of a scope, where our connections put themselves
 JOIN_BYTES: Final = 65536  # below this, one write of a copy costs less than several writes
 SMALL_BODY_BYTES: Final = 65536
 LINGER_SECONDS: Final = 2.0  # in which a client that is still sending may read why it was refused
@@ -66,6 +67,30 @@ class Answer:
     chunks: Chunks
 
 
+class Unwatched:
+    """The client of a connection that does not say when it ends."""
+
+    when_gone: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and the way to answer it."""
+
+    method: str
+    path: str
+    head: Head
+    client: Client
+    receive: Receive
+    send: Send
+
+
+def exchange(scope: Scope, receive: Receive, send: Send) -> Exchange:
+    """The exchange that an ASGI call is."""
+    client = scope.get(CLIENT) or Unwatched()
+    return Exchange(scope["method"], scope["path"], scan(scope["headers"]), client, receive, send)
+
+
 class Refused(Exception):
     """The request is refused for a reason that HTTP alone knows."""
 
@@ -104,7 +129,7 @@ def error_answer(error: Exception) -> Answer:
     return Answer(code, [*json_headers(body), *headers], [body])
 
 
-async def read_body(receive: Receive, head: Head, max_bytes: int) -> Body:
+async def read_body(request: Exchange, max_bytes: int) -> Body:
     """The whole body.
 
     Raises:
@@ -112,16 +137,16 @@ async def read_body(receive: Receive, head: Head, max_bytes: int) -> Body:
         Refused: it comes too slowly.
         ClientGone: it broke off.
     """
-    length = head.get(b"content-length")
+    length = request.head.get(b"content-length")
     if length is not None and int(length) > max_bytes:
         raise TooLarge(f"The body has {int(length)} bytes; this server accepts at most {max_bytes}.")
-    message = await receive()
+    message = await request.receive()
     body: bytes = message.get("body", b"")
     if message["type"] == "http.request" and not message.get("more_body", False):
         if len(body) > max_bytes:
             raise TooLarge(f"The body is larger than the {max_bytes} bytes that this server accepts.")
         return body
-    return await _read_on(receive, message, max_bytes)
+    return await _read_on(request.receive, message, max_bytes)
 
 
 async def _read_on(receive: Receive, message: MutableMapping[str, Any], max_bytes: int) -> Body:
@@ -145,8 +170,9 @@ async def _read_on(receive: Receive, message: MutableMapping[str, Any], max_byte
         raise Refused(408, f"The body came too slowly: {size} bytes so far.") from None
 
 
-async def respond(send: Send, answer: Answer) -> None:
+async def respond(request: Exchange, answer: Answer) -> None:
     """Send a whole answer."""
+    send = request.send
     await send({"type": "http.response.start", "status": answer.code, "headers": answer.headers})
     chunks = answer.chunks
     if len(chunks) > 1 and sum(map(len, chunks)) <= JOIN_BYTES:
@@ -156,20 +182,21 @@ async def respond(send: Send, answer: Answer) -> None:
         await send({"type": "http.response.body", "body": chunk, "more_body": index < last})
 
 
-async def refuse(receive: Receive, send: Send, head: Head, answer: Answer) -> None:
+async def refuse(request: Exchange, answer: Answer) -> None:
     """Answer a request whose body was not read to its end.
 
     A small body is read and dropped, and the connection lives on. Else the connection ends, but not at once: closing
     it while the client still sends makes its kernel throw away the answer that it has not read yet.
     """
+    head, send = request.head, request.send
     if int(head.get(b"content-length", b"0")) <= SMALL_BODY_BYTES and b"transfer-encoding" not in head:
-        await _discard(receive)
-        await respond(send, answer)
+        await _discard(request.receive)
+        await respond(request, answer)
         return
     headers = [*answer.headers, (b"connection", b"close")]
     await send({"type": "http.response.start", "status": answer.code, "headers": headers})
     await send({"type": "http.response.body", "body": b"".join(answer.chunks), "more_body": True})
-    await _discard(receive)
+    await _discard(request.receive)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -180,9 +207,3 @@ async def _discard(receive: Receive) -> None:
                 pass
     except TimeoutError:
         return
-
-
-async def until_disconnect(receive: Receive) -> None:
-    """Return when the client has left. Only after the body was read."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -2,29 +2,26 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from everwarm_server.admission import ClientGone
 from everwarm_server.dataplane import Arrival, DataPlane
 from everwarm_server.protocol import v1_json, v2_json
 from everwarm_server.protocol.v2_binary import parse_header_length
 from everwarm_server.protocol.v2_json import Body
+from everwarm_server.telemetry.metrics import CLIENT_GONE
 from everwarm_server.transport.http import (
     Answer,
+    Exchange,
     Head,
-    Receive,
     Refused,
-    Send,
     error_answer,
     read_body,
     refuse,
     respond,
-    until_disconnect,
 )
 
-CLIENT_GONE: Final = 499  # nginx's code; nobody is there to get it, but the metrics count it
-Codec: TypeAlias = Callable[[DataPlane, Body, Head, Arrival, Receive], Awaitable[Answer]]
+Codec: TypeAlias = Callable[[DataPlane, Exchange, Arrival, Body], Awaitable[Answer]]
 
 
 class Inference:
@@ -34,38 +31,33 @@ class Inference:
         self._plane = plane
         self._max_body_bytes = max_body_bytes
 
-    async def answer(self, codec: Codec, head: Head, receive: Receive, send: Send) -> None:
+    async def answer(self, codec: Codec, request: Exchange) -> None:
         """Answer one request by a codec, `v2` or `v1`."""
         start = time.perf_counter()
-        arrival = Arrival(start, time.time(), head.get(b"x-request-start"))
+        arrival = Arrival(start, time.time(), request.head.get(b"x-request-start"))
         metrics = self._plane.metrics
         metrics.arrived(arrival.unix_seconds)
         code = CLIENT_GONE
         try:
-            code = await self._answer(codec, head, receive, send, arrival)
+            code = await self._answer(codec, request, arrival)
         except ClientGone:
             pass
         finally:
             metrics.answered(code, time.perf_counter() - start)
 
-    async def _answer(self, codec: Codec, head: Head, receive: Receive, send: Send, arrival: Arrival) -> int:
+    async def _answer(self, codec: Codec, request: Exchange, arrival: Arrival) -> int:
+        reply = refuse  # until the body is read
         try:
             self._plane.metadata()
-            check_encoding(head)
-            body = await read_body(receive, head, self._max_body_bytes)
+            check_encoding(request.head)
+            body = await read_body(request, self._max_body_bytes)
+            reply = respond
+            answer = await codec(self._plane, request, arrival, body)
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             answer = error_answer(error)
-            await refuse(receive, send, head, answer)
-            return answer.code
-        try:
-            answer = await codec(self._plane, body, head, arrival, receive)
-        except ClientGone:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            answer = error_answer(error)
-        await respond(send, answer)
+        await reply(request, answer)
         return answer.code
 
 
@@ -83,19 +75,19 @@ def check_encoding(head: Head) -> None:
         )
 
 
-async def v2(plane: DataPlane, body: Body, head: Head, arrival: Arrival, receive: Receive) -> Answer:
+async def v2(plane: DataPlane, request: Exchange, arrival: Arrival, body: Body) -> Answer:
     """The V2 protocol, JSON and binary."""
-    given = head.get(b"inference-header-content-length")
+    given = request.head.get(b"inference-header-content-length")
     header_length = None if given is None else parse_header_length(given.decode("latin-1"))
-    request = v2_json.decode_request(body, header_length, metadata=plane.metadata())
-    response = await plane.infer(request, arrival, partial(until_disconnect, receive))
-    chunks, headers = v2_json.encode_response(response, request)
+    inference = v2_json.decode_request(body, header_length, metadata=plane.metadata())
+    response = await plane.infer(inference, arrival, request.client)
+    chunks, headers = v2_json.encode_response(response, inference)
     return Answer(200, headers, chunks)
 
 
-async def v1(plane: DataPlane, body: Body, head: Head, arrival: Arrival, receive: Receive) -> Answer:  # noqa: ARG001 - a Codec
+async def v1(plane: DataPlane, request: Exchange, arrival: Arrival, body: Body) -> Answer:
     """The V1 protocol."""
     predict = v1_json.decode_predict(body, plane.metadata())
-    response = await plane.infer(predict.request, arrival, partial(until_disconnect, receive))
+    response = await plane.infer(predict.request, arrival, request.client)
     chunks, headers = v1_json.encode_predict(response, columnar=predict.columnar)
     return Answer(200, headers, chunks)

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from everwarm_server.dataplane import DataPlane
+from everwarm_server.errors import ServingError
 from everwarm_server.protocol.sentences import shown
 from everwarm_server.protocol.v2_json import encode_metadata
 from everwarm_server.transport import openapi
@@ -23,7 +24,7 @@ def application(plane: DataPlane) -> FastAPI:
     app = FastAPI(
         title="everwarm", version=version("everwarm"), description=openapi.DESCRIPTION, redirect_slashes=False
     )
-    for kind in (HTTPException, RequestValidationError, Exception):
+    for kind in (HTTPException, RequestValidationError, ServingError, Exception):
         app.add_exception_handler(kind, _error)
     _server_routes(app, plane)
     _model_routes(app, plane)

@@ -11,24 +11,25 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias, cast
 
 from everwarm_server.dataplane import DataPlane
-from everwarm_server.errors import Unauthorized
+from everwarm_server.errors import ModelNotReady, Unauthorized
 from everwarm_server.protocol.v2_json import json_headers
 from everwarm_server.transport.http import (
     Answer,
+    Exchange,
     Head,
     Receive,
     Refused,
     Scope,
     Send,
     error_answer,
+    exchange,
     refuse,
     respond,
-    scan,
 )
 from everwarm_server.transport.inference import Inference, v1, v2
 
 Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-_Handler: TypeAlias = Callable[[Head, Receive, Send], Awaitable[None]]
+_Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
 _GET: Final = ("GET", "HEAD")
 _PROBES: Final = "/v2/health/"
 _OTHER_INFERENCE: Final = re.compile(
@@ -49,6 +50,7 @@ class Router:
             f"{_PROBES}live": (_GET, self._live),
             f"{_PROBES}ready": (_GET, self._ready),
         }
+        self._open = frozenset(self._routes)
         if metrics_here:
             self._routes["/metrics"] = (_GET, self._metrics)
         for versions in ("", f"/versions/{plane.version}"):
@@ -57,50 +59,52 @@ class Router:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        path: str = scope["path"]
-        head = scan(scope["headers"])
-        if self._token is not None and not (authorized(head, self._token) or path.startswith(_PROBES)):
+        request = exchange(scope, receive, send)
+        if self._token is not None and not self._may_pass(request):
             error = Unauthorized("This request needs the token of this server: Authorization: Bearer TOKEN.")
-            await refuse(receive, send, head, error_answer(error))
+            await refuse(request, error_answer(error))
             return
-        methods, handler = self._routes.get(path, ((), None))
+        methods, handler = self._routes.get(request.path, ((), None))
         if handler is None:
-            await self._other(scope, head, receive, send)
-        elif scope["method"] not in methods:
-            await refuse(receive, send, head, error_answer(wrong_method(scope["method"], methods)))
+            await self._other(scope, request)
+        elif request.method not in methods:
+            await refuse(request, error_answer(wrong_method(request.method, methods)))
         else:
-            await handler(head, receive, send)
+            await handler(request)
 
-    async def _v2(self, head: Head, receive: Receive, send: Send) -> None:
-        await self._inference.answer(v2, head, receive, send)
+    def _may_pass(self, request: Exchange) -> bool:
+        return authorized(request.head, self._token or b"") or request.path in self._open
 
-    async def _v1(self, head: Head, receive: Receive, send: Send) -> None:
-        await self._inference.answer(v1, head, receive, send)
+    async def _v2(self, request: Exchange) -> None:
+        await self._inference.answer(v2, request)
 
-    async def _live(self, head: Head, receive: Receive, send: Send) -> None:  # noqa: ARG002 - a _Handler
-        await respond(send, json_answer(b'{"live":true}'))
+    async def _v1(self, request: Exchange) -> None:
+        await self._inference.answer(v1, request)
 
-    async def _ready(self, head: Head, receive: Receive, send: Send) -> None:  # noqa: ARG002 - a _Handler
+    async def _live(self, request: Exchange) -> None:
+        await respond(request, json_answer(b'{"live":true}'))
+
+    async def _ready(self, request: Exchange) -> None:
         try:
             self._plane.check_ready()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the probe gets an answer
-            await respond(send, error_answer(error))
+        except ModelNotReady as error:
+            await respond(request, error_answer(error))
         else:
-            await respond(send, json_answer(b'{"ready":true}'))
+            await respond(request, json_answer(b'{"ready":true}'))
 
-    async def _metrics(self, head: Head, receive: Receive, send: Send) -> None:  # noqa: ARG002 - a _Handler
-        await respond(send, metrics_answer(self._plane, head))
+    async def _metrics(self, request: Exchange) -> None:
+        await respond(request, metrics_answer(self._plane, request.head))
 
-    async def _other(self, scope: Scope, head: Head, receive: Receive, send: Send) -> None:
-        match = _OTHER_INFERENCE.fullmatch(scope["path"])
+    async def _other(self, scope: Scope, request: Exchange) -> None:
+        match = _OTHER_INFERENCE.fullmatch(request.path)
         if match is None:
             management = await self._load_management()
-            await management(scope, receive, send)
+            await management(scope, request.receive, request.send)
             return
-        error: Exception = wrong_method(scope["method"], ("POST",))
-        if scope["method"] == "POST":
+        error: Exception = wrong_method(request.method, ("POST",))
+        if request.method == "POST":
             error = self._plane.not_served(match["v2"] or match["v1"], match["v2_version"] or match["v1_version"])
-        await refuse(receive, send, head, error_answer(error))
+        await refuse(request, error_answer(error))
 
     async def _load_management(self) -> Asgi:
         if self._management is None:
@@ -142,12 +146,12 @@ def metrics_only(plane: DataPlane) -> Asgi:
     """The ASGI application of the metrics port."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        head = scan(scope["headers"])
-        if scope["path"] != "/metrics":
-            await refuse(receive, send, head, error_answer(Refused(404, "Only /metrics is here.")))
-        elif scope["method"] not in _GET:
-            await refuse(receive, send, head, error_answer(wrong_method(scope["method"], _GET)))
+        request = exchange(scope, receive, send)
+        if request.path != "/metrics":
+            await refuse(request, error_answer(Refused(404, "Only /metrics is here.")))
+        elif request.method not in _GET:
+            await refuse(request, error_answer(wrong_method(request.method, _GET)))
         else:
-            await respond(send, metrics_answer(plane, head))
+            await respond(request, metrics_answer(plane, request.head))
 
     return serve

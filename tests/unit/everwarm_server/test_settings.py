@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import pytest
+
+from everwarm_server.settings import Settings, SettingsError, default_name, parser, read
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"EVERWARM_{name.upper()}", raising=False)
+    monkeypatch.delenv("PORT", raising=False)
+
+
+def test_defaults() -> None:
+    settings = read(["--model-uri", "/models/digits"])
+    assert settings.model_dump(exclude={"cache_dir"}) == {
+        "model_uri": "/models/digits",
+        "model_name": "digits",
+        "model_format": None,
+        "host": "127.0.0.1",
+        "port": 8080,
+        "metrics_port": None,
+        "concurrency": 1,
+        "queue_size": 1000,
+        "drain_seconds": 5.0,
+        "shutdown_seconds": 60.0,
+        "max_body_bytes": 64 * 2**20,
+        "api_token": None,
+        "allow_unauthenticated": False,
+        "device": "auto",
+    }
+
+
+@pytest.mark.parametrize(
+    ("environment", "flags", "port"),
+    [
+        ({}, [], 8080),
+        ({"PORT": "9000"}, [], 9000),
+        ({"PORT": "9000", "EVERWARM_PORT": "9001"}, [], 9001),
+        ({"PORT": "9000", "EVERWARM_PORT": "9001"}, ["--port", "9002"], 9002),
+        ({"PORT": "9000"}, ["--port=9002"], 9002),
+        ({"PORT": ""}, [], 8080),
+    ],
+)
+def test_flags_win_over_our_environment_and_that_over_the_plain_port(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], flags: list[str], port: int
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert read(["--model-uri", "m", *flags]).port == port
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "example.org"])
+def test_an_address_that_others_reach_needs_a_token_or_a_decision(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("EVERWARM_MODEL_URI", "m")
+    with pytest.raises(SettingsError, match="set EVERWARM_API_TOKEN, or EVERWARM_ALLOW_UNAUTHENTICATED=true"):
+        read(["--host", host])
+    assert read(["--host", host, "--allow-unauthenticated", "true"]).host == host
+    monkeypatch.setenv("EVERWARM_API_TOKEN", "secret")
+    settings = read(["--host", host])
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_needs_no_token(host: str) -> None:
+    assert read(["--model-uri", "m", "--host", host]).api_token is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ([], "EVERWARM_MODEL_URI: Field required"),
+        (["--model-uri", "m", "--port", "99999"], "EVERWARM_PORT: Input should be less than or equal to 65535"),
+        (["--model-uri", "m", "--concurrency", "0"], "EVERWARM_CONCURRENCY: Input should be greater than or equal"),
+        (["--model-uri", "m", "--drain-seconds", "-1"], "EVERWARM_DRAIN_SECONDS"),
+        (["--model-uri", "m", "--device", "tpu"], "EVERWARM_DEVICE"),
+        (["--model-uri", "s3://bucket/a b"], "EVERWARM_MODEL_NAME"),
+        (["--model-uri", "m", "--model-name", "a/b"], "EVERWARM_MODEL_NAME"),
+    ],
+)
+def test_a_wrong_setting_is_named_as_in_the_environment(flags: list[str], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        read(flags)
+
+
+def test_a_wrong_value_is_not_repeated_since_it_may_be_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVERWARM_CONCURRENCY", "hunter2")
+    with pytest.raises(SettingsError) as failure:
+        read(["--model-uri", "m"])
+    assert "hunter2" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("/models/digits", "digits"),
+        ("/models/digits/", "digits"),
+        ("file:///models/digits", "digits"),
+        ("s3://bucket/team/fraud-v2/", "fraud-v2"),
+        ("s3://bucket", "bucket"),
+        ("https://example.org/a/model.tar.gz?version=3", "model"),
+        (".", Path.cwd().name),
+    ],
+)
+def test_the_name_of_a_model_is_the_last_part_of_its_uri(uri: str, name: str) -> None:
+    assert default_name(uri) == name
+
+
+def test_help_describes_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parser().parse_args(["--help"])
+    text = capsys.readouterr().out
+    assert end.value.code == 0
+    assert all(field.description for field in Settings.model_fields.values())
+    assert all(f"EVERWARM_{name.upper()}" in text for name in Settings.model_fields)
