@@ -71,6 +71,8 @@ def scaling_active(plans: tuple[RevisionPlan, ...], facts: ServiceFacts, progres
         return Claim(SCALING_ACTIVE, "True", "FloorMoving", f"The floor moves: {moves}.")
     if facts.ready_replicas < sum(plan.floor for plan in plans):
         return Claim(SCALING_ACTIVE, "True", "ReplicasStarting", "The floor stands and replicas are starting.")
+    if not any(plan.floor for plan in plans):
+        return Claim(SCALING_ACTIVE, "True", "FloorHeld", "The floor is 0: replicas come and go with the requests.")
     return Claim(SCALING_ACTIVE, "True", "FloorHeld", "The floor stands and its replicas are ready.")
 
 

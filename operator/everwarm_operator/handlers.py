@@ -5,7 +5,7 @@ PodAutoscaler even an annotation of kopf's would restart every pod.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import kopf
@@ -81,13 +81,25 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.peering.standalone = True
     settings.networking.request_timeout = 15
     settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = _Patience()
     settings.watching.server_timeout = 600
     settings.watching.client_timeout = 660
     settings.watching.connect_timeout = 5
     settings.queueing.worker_limit = 50
 
 
+class _Patience:
+    """Waits between kopf's attempts at a request, without an end: when they end, kopf ends the whole operator."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (1, 1, 2, 3, 5)
+        while True:
+            yield 10.0
+
+
 class _Lifetime:
+    """The loop's life between kopf's startup and cleanup, and what kopf calls in between."""
+
     def __init__(self, start: Callable[[], Any]) -> None:
         self._start = start
         self._passes: Passes | None = None
