@@ -6,17 +6,18 @@ Three traps shape them:
 
 1. A new pod's counters are over 0 when they are first scraped, and `increase()` begins to count after that: it misses
    the requests of a birth, which are the cold starts that we look for. `_increase` counts a series that has no value
-   at the window's beginning in full, if its process is known to have begun within the window.
+   at the window's beginning in full, if its replica is known to have become ready within the window. (Not: begun; a
+   large model loads for longer than the window is.)
 2. Only the activator sees a request wait for a replica that does not exist, so latency, rate and requests in flight are
    the larger of its figures and the server's.
 3. Knative renamed all its metrics in 1.19, and went from milliseconds to seconds. Both generations are asked for.
 """
 
 BY = "namespace_name, service_name"
-# Two default scrape intervals: a pod may start just before the window and be scraped first within it.
+# Two default scrape intervals: a replica may be ready just before the window and be scraped first within it.
 _BIRTH_GRACE_SECONDS = 30
 _ACTIVATOR_TARGETS = ('up{pod_name=~"activator-.+"}', 'up{pod=~"activator-.+"}', 'up{job=~".*activator.*"}')
-_START = "everwarm_start_time_seconds"
+_READY_SINCE = "everwarm_ready_time_seconds"
 # From 1.19 on the activator and every queue-proxy use one metric name; these labels stand on the activator's only.
 _NEW = '{kn_service_name!="",kn_revision_name!=""}'
 
@@ -82,8 +83,8 @@ def reporting_replicas(stale_seconds: float) -> str:
 
 
 def unseen_replicas(window: int) -> str:
-    """Replicas older than the window of which nothing is stored from its beginning: their requests can't be counted."""
-    old = f"(time() - {_START}) >= {window + _BIRTH_GRACE_SECONDS}"
+    """Replicas ready for longer than the window of which nothing is stored from its beginning, so nothing is counted."""
+    old = f"(time() - {_READY_SINCE}) >= {window + _BIRTH_GRACE_SECONDS}"
     unseen = f"(everwarm_model_ready == 1) unless on (namespace_name, pod_name) (everwarm_model_ready offset {window}s)"
     return f"count by ({BY}) (({unseen}) and on (namespace_name, pod_name) ({old}))"
 
@@ -101,7 +102,7 @@ _NEW_LE = "k8s_namespace_name, kn_service_name, le"
 def _increase(counter: str, window: int, by: str = BY) -> str:
     """How much the servers' counters grew within the window, births and restarts counted in full."""
     last = f"last_over_time({counter}[{window}s])"
-    young = f"(time() - last_over_time({_START}[{window}s])) < {window + _BIRTH_GRACE_SECONDS}"
+    young = f"(time() - last_over_time({_READY_SINCE}[{window}s])) < {window + _BIRTH_GRACE_SECONDS}"
     return _grown(counter, last, f"{last} and on (namespace_name, pod_name) ({young})", window, by)
 
 

@@ -18,13 +18,13 @@ POD = 'namespace_name="ns",service_name="digits",pod_name="{pod}"'
 
 
 def server(metric: str, values: str, pod: str = "p1", extra: str = "") -> dict[str, str]:
-    labels = POD.format(pod=pod) + (',model_name="digits"' if "start_time" not in metric else "") + extra
+    labels = POD.format(pod=pod) + (',model_name="digits"' if "ready_time" not in metric else "") + extra
     return {"series": f"{metric}{{{labels}}}", "values": values}
 
 
-def born_at(seconds: int, pod: str = "p1", first_scrape: int = 0) -> dict[str, str]:
+def ready_since(seconds: int, pod: str = "p1", first_scrape: int = 0) -> dict[str, str]:
     gap = f"_x{first_scrape // 5} " if first_scrape else ""
-    return server("everwarm_start_time_seconds", f"{gap}{seconds}x100", pod)
+    return server("everwarm_ready_time_seconds", f"{gap}{seconds}x100", pod)
 
 
 def activator_up(values: str = "1x100") -> dict[str, str]:
@@ -47,7 +47,7 @@ def renamed_activator(metric: str, values: str, extra: str = "") -> dict[str, st
     return {"series": f"{metric}{{{labels}{extra}}}", "values": values}
 
 
-STEADY = [born_at(0), server("everwarm_request_seconds_count", "0+10x100")]  # 2 per second at one scrape in 5 s
+STEADY = [ready_since(0), server("everwarm_request_seconds_count", "0+10x100")]  # 2 per second at one scrape in 5 s
 ONE_COLD_SECOND = [  # three requests through the activator took 1 s to 2 s, two took up to 0.1 s
     activator_up(),
     activator("activator_request_count", "_x30 5x100"),
@@ -57,7 +57,7 @@ ONE_COLD_SECOND = [  # three requests through the activator took 1 s to 2 s, two
     activator("activator_request_latencies_bucket", "_x30 5x100", ',le="+Inf"'),
 ]
 FAST_SERVER = [
-    born_at(0),
+    ready_since(0),
     server("everwarm_request_seconds_count", "0x23 5x100"),
     server("everwarm_request_seconds_bucket", "0x23 5x100", extra=',le="0.1"'),
     server("everwarm_request_seconds_bucket", "0x23 5x100", extra=',le="+Inf"'),
@@ -65,7 +65,7 @@ FAST_SERVER = [
 READY = [
     server("everwarm_model_ready", "1x100"),
     server("everwarm_concurrency", "4x100"),
-    born_at(0),
+    ready_since(0),
 ]
 
 # name, query, series, seconds after the beginning, what it must give (None: nothing)
@@ -74,14 +74,24 @@ CASES = [
     (
         "requests of a pod that was born in the window count from the first one",
         queries.request_rate,
-        [born_at(125, first_scrape=135), server("everwarm_request_seconds_count", "_x27 30 60x100")],
+        [ready_since(125, first_scrape=135), server("everwarm_request_seconds_count", "_x27 30 60x100")],
+        150,
+        1.0,
+    ),
+    (
+        "requests of a pod that loaded for long count from its readiness on",
+        queries.request_rate,
+        [
+            server("everwarm_ready_time_seconds", "_x27 0 135x100"),
+            server("everwarm_request_seconds_count", "_x27 0 60x100"),
+        ],
         150,
         1.0,
     ),
     (
         "the past of a pod that is older than what Prometheus stored does not count",
         queries.request_rate,
-        [born_at(0, first_scrape=135), server("everwarm_request_seconds_count", "_x27 5000 5060x100")],
+        [ready_since(0, first_scrape=135), server("everwarm_request_seconds_count", "_x27 5000 5060x100")],
         150,
         None,
     ),
@@ -89,7 +99,7 @@ CASES = [
         "a pod that died in the window counts, a restarted process counts from zero",
         queries.request_rate,
         [
-            born_at(0),
+            ready_since(0),
             server("everwarm_request_seconds_count", "0x24 30x3 stale"),
             server("everwarm_request_seconds_count", "900x24 6 30x100", pod="p2"),
         ],
@@ -131,7 +141,7 @@ CASES = [
         "few requests through the activator do not speak for the others",
         queries.p95_seconds,
         [
-            born_at(0),
+            ready_since(0),
             server("everwarm_request_seconds_count", "0x23 500x100"),
             server("everwarm_request_seconds_bucket", "0x23 500x100", extra=',le="0.1"'),
             server("everwarm_request_seconds_bucket", "0x23 500x100", extra=',le="+Inf"'),
@@ -157,7 +167,7 @@ CASES = [
         "no request, no p95 (and no NaN)",
         queries.p95_seconds,
         [
-            born_at(0),
+            ready_since(0),
             server("everwarm_request_seconds_count", "5x100"),
             server("everwarm_request_seconds_bucket", "5x100", extra=',le="0.1"'),
             server("everwarm_request_seconds_bucket", "5x100", extra=',le="+Inf"'),
@@ -196,7 +206,7 @@ CASES = [
         "mean service time",
         queries.service_seconds,
         [
-            born_at(0),
+            ready_since(0),
             server("everwarm_inference_seconds_sum", "0+1x100"),
             server("everwarm_inference_seconds_count", "0+20x100"),
         ],
@@ -207,7 +217,7 @@ CASES = [
         "no request, no service time",
         queries.service_seconds,
         [
-            born_at(0),
+            ready_since(0),
             server("everwarm_inference_seconds_sum", "5x100"),
             server("everwarm_inference_seconds_count", "20x100"),
         ],
@@ -218,7 +228,7 @@ CASES = [
         "cold requests are a part of all",
         queries.cold_start_fraction,
         [
-            born_at(125, first_scrape=135),
+            ready_since(125, first_scrape=135),
             server("everwarm_cold_start_requests_total", "_x27 1x100"),
             server("everwarm_request_seconds_count", "_x27 1 4x100"),
         ],
@@ -229,7 +239,7 @@ CASES = [
         "no request, no fraction",
         queries.cold_start_fraction,
         [
-            born_at(0),
+            ready_since(0),
             server("everwarm_cold_start_requests_total", "1x100"),
             server("everwarm_request_seconds_count", "4x100"),
         ],
@@ -263,7 +273,7 @@ CASES = [
         [
             server("everwarm_model_ready", "0x100"),
             server("everwarm_concurrency", "4x100"),
-            born_at(0),
+            ready_since(0),
             server("everwarm_inference_seconds_sum", "0+10x100"),
         ],
         180,
@@ -275,14 +285,14 @@ CASES = [
     (
         "an old replica that is seen for less than the window",
         queries.unseen_replicas,
-        [born_at(0, first_scrape=150), server("everwarm_model_ready", "_x30 1x100")],
+        [ready_since(0, first_scrape=150), server("everwarm_model_ready", "_x30 1x100")],
         180,
         1.0,
     ),
     (
         "a young replica is not expected to have been seen",
         queries.unseen_replicas,
-        [born_at(145, first_scrape=150), server("everwarm_model_ready", "_x30 1x100")],
+        [ready_since(145, first_scrape=150), server("everwarm_model_ready", "_x30 1x100")],
         180,
         None,
     ),
