@@ -1,11 +1,13 @@
 """The hot path: POST .../infer (V2) and :predict (V1) as plain ASGI. A request in, an answer out, errors included."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from everwarm_server.admission import ClientGone
 from everwarm_server.dataplane import Arrival, DataPlane
+from everwarm_server.errors import ModelNotReady
 from everwarm_server.protocol import v1_json, v2_json
 from everwarm_server.protocol.v2_binary import parse_header_length
 from everwarm_server.protocol.v2_json import Body
@@ -55,6 +57,9 @@ class Inference:
             answer = await codec(self._plane, request, arrival, body)
         except ClientGone:
             raise
+        except asyncio.CancelledError:  # by the listener, when its time is over
+            answer = error_answer(ModelNotReady("The server stopped before the model had answered; try elsewhere."))
+            reply = respond
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             answer = error_answer(error)
         await reply(request, answer)

@@ -22,6 +22,7 @@ from everwarm_server.transport.router import Asgi
 SILENCE_SECONDS: Final = 1.0  # after which a connection without a request is taken for an idle one
 BACKLOG: Final = 2048
 _SO_ATTACH_FILTER: Final = 26  # of Linux; not in Python's socket module
+LAST_WORDS_SECONDS: Final = 1.0  # in which a request that was cut off is told so
 _TICK_SECONDS: Final = 0.02
 ACCEPT_TURNS: Final = 1000
 _CLOSE: Final = (b"connection", b"close")
@@ -117,3 +118,7 @@ class Listener(uvicorn.Server):
                     connection.transport.close()
             await asyncio.sleep(_TICK_SECONDS)
         self.unanswered = sum(not connection.idle for connection in connections)
+        for task in self.server_state.tasks:
+            task.cancel()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_SECONDS)
