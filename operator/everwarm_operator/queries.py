@@ -83,7 +83,7 @@ def reporting_replicas(stale_seconds: float) -> str:
 
 
 def unseen_replicas(window: int) -> str:
-    """Replicas ready for longer than the window of which nothing is stored from its beginning, so nothing is counted."""
+    """Replicas that are ready for longer than what is stored of them reaches back: their growth is not known."""
     old = f"(time() - {_READY_SINCE}) >= {window + _BIRTH_GRACE_SECONDS}"
     unseen = f"(everwarm_model_ready == 1) unless on (namespace_name, pod_name) (everwarm_model_ready offset {window}s)"
     return f"count by ({BY}) (({unseen}) and on (namespace_name, pod_name) ({old}))"
