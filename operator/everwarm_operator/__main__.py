@@ -20,8 +20,8 @@ from everwarm_operator.telemetry import Telemetry
 def main() -> None:
     """Run the operator."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it reports each watch event as a success
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    for chatty in ("kopf.objects", "aiohttp.access", "httpx"):  # a line for each watch event, probe and query
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     settings = Settings()
     registry = handlers.Registry()
     handlers.register(registry, lambda: _passes(settings))

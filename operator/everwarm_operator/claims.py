@@ -10,6 +10,7 @@ from everwarm_operator.api.v1alpha1 import Observed
 from everwarm_operator.facts import ServiceFacts
 from everwarm_operator.floor import RevisionPlan, Undecided
 from everwarm_planner.observation import MissingObservation, Observation
+from everwarm_planner.wording import replicas
 
 NOT_TAKEN_SECONDS = 10.0
 
@@ -89,7 +90,7 @@ def _blocked(plans: tuple[RevisionPlan, ...], progress: Progress) -> Claim | Non
     for plan in plans:
         if plan.name in short and plan.live == plan.floor:
             sentence = (
-                f"Revision {plan.name} has a floor of {plan.floor}, but Knative asks for {plan.replicas} replicas."
+                f"Revision {plan.name} has a floor of {plan.floor}, but Knative asks for {replicas(plan.replicas)}."
             )
             if plan.replicas == 0:
                 sentence += (

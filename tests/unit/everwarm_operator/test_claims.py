@@ -87,7 +87,7 @@ def test_ready(facts: ServiceFacts, progress: Progress, status: Any, reason: str
             Progress(short_seconds=(("r", 99.0),)),
             "False",
             "FloorNotTaken",
-            "asks for 1 replicas",
+            "asks for 1 replica.",
         ),
     ],
 )
