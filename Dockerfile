@@ -33,9 +33,10 @@ RUN apt-get update \
 WORKDIR /src
 COPY pyproject.toml ./
 # Prints the requirements of the extras named in its argument.
-RUN echo 'import sys, tomllib\n\
-extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]\n\
-print(*(line for name in sys.argv[1].split(",") for line in extras[name]), sep="\\n")' > requirements.py
+RUN printf '%s\n' \
+    'import sys, tomllib' \
+    'extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]' \
+    'print(*(line for name in sys.argv[1].split(",") for line in extras[name]), sep="\n")' > requirements.py
 
 # ---- the project itself, without its dependencies
 FROM builder AS code

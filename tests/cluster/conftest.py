@@ -86,11 +86,16 @@ def slow_digits_image(cluster: Cluster) -> str:
 
 
 @pytest.fixture(scope="session")
-def operator(cluster: Cluster) -> Iterator[None]:
-    """The operator at work in the cluster, from the manifests that users apply."""
-    installed = _manifests(image(cluster, "operator"))
+def crds(cluster: Cluster) -> None:
+    """The API server knows ModelServices."""
     cluster.kubectl("apply", "--server-side", "-f", str(MANIFESTS / "crds.yaml"))
     cluster.kubectl("wait", "--for=condition=Established", "crd/modelservices.everwarm.dev", "--timeout=30s")
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster, crds: None) -> Iterator[None]:
+    """The operator at work in the cluster, from the manifests that users apply."""
+    installed = _manifests(image(cluster, "operator"))
     cluster.apply(*installed)
     cluster.kubectl(
         "-n", NAMESPACE, "rollout", "status", f"deployment/{OPERATOR}", "--timeout=90s", timeout_seconds=100

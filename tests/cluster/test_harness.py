@@ -1,5 +1,7 @@
 """The harness itself: Knative does here what the rest of the tests take for granted."""
 
+from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -13,22 +15,20 @@ MIN_SCALE = "autoscaling.knative.dev/min-scale"
 
 
 @pytest.fixture(scope="module")
-def url(cluster: Cluster) -> str:
+def url(cluster: Cluster) -> Iterator[str]:
     if not cluster.is_ours:
         pytest.skip("a given cluster is taken as it is")
-    template = {"metadata": {"annotations": {"autoscaling.knative.dev/max-scale": "3"}}, "spec": _pod()}
-    metadata = {"name": NAME, "namespace": "default"}
-    manifest = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": metadata}
     cluster.delete("ksvc", NAME)
-    cluster.apply({**manifest, "spec": {"template": template}})
-    ready = cluster.wait_for("the Knative Service is ready", lambda: _ready(cluster), timeout_seconds=60)
-    return str(ready["status"]["url"])
+    cluster.apply(_service("3"))
+    ready = cluster.wait_for("the Knative Service is ready", lambda: _ready(cluster, 1), timeout_seconds=60)
+    yield str(ready["status"]["url"])
+    cluster.delete("ksvc", NAME)
 
 
 def test_a_service_answers_through_envoy_at_its_public_and_at_its_local_host(cluster: Cluster, url: str) -> None:
     answers = [cluster.request("GET", host) for host in (f"{url}/", f"http://{NAME}.default.svc.cluster.local/")]
 
-    assert [(answer.status_code, answer.text) for answer in answers] == [(200, "hello from everwarm\n")] * 2
+    assert [(answer.status_code, answer.text) for answer in answers] == [(200, "hello from hello-00001\n")] * 2
     assert {answer.headers["server"] for answer in answers} == {"envoy"}
 
 
@@ -43,7 +43,7 @@ def test_a_pod_reaches_a_service_by_its_local_name(cluster: Cluster, url: str) -
 
     cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/caller", "--timeout=30s")
 
-    assert cluster.kubectl("logs", "caller") == "hello from everwarm\n"
+    assert cluster.kubectl("logs", "caller") == "hello from hello-00001\n"
     cluster.delete("pod", "caller")
 
 
@@ -52,7 +52,7 @@ def test_the_first_request_after_scale_to_zero_is_answered(cluster: Cluster, url
 
     answer = cluster.request("GET", f"{url}/", timeout_seconds=30)
 
-    assert (answer.status_code, answer.text) == (200, "hello from everwarm\n")
+    assert (answer.status_code, answer.text) == (200, "hello from hello-00001\n")
     assert len(pods(cluster)) == 1
 
 
@@ -75,22 +75,44 @@ def test_a_floor_on_the_pod_autoscaler_moves_pods_without_a_revision(cluster: Cl
     assert [item["metadata"]["name"] for item in cluster.list("revisions")] == [revision]
 
 
+def test_traffic_is_split_by_percent_and_a_tag_has_a_host_of_its_own(cluster: Cluster, url: str) -> None:
+    split = ({"revisionName": f"{NAME}-00001", "percent": 75}, {"revisionName": f"{NAME}-00002", "percent": 25})
+    cluster.apply(_service("2", split[0], {**split[1], "tag": "new"}))
+    cluster.wait_for("the split is in place", lambda: _ready(cluster, 2), timeout_seconds=60)
+
+    answers = Counter(cluster.request("GET", f"{url}/").text for _ in range(200))
+
+    assert set(answers) == {f"hello from {NAME}-00001\n", f"hello from {NAME}-00002\n"}
+    assert 120 <= answers[f"hello from {NAME}-00001\n"] <= 180  # five standard deviations around 150
+    tagged = cluster.request("GET", f"{url}/".replace(NAME, f"new-{NAME}", 1))
+    assert tagged.text == f"hello from {NAME}-00002\n"
+
+
 def pods(cluster: Cluster) -> list[Json]:
     """Returns the pods of the service that are not on their way out."""
     found = cluster.list("pods", selector=f"serving.knative.dev/service={NAME}")
     return [pod for pod in found if "deletionTimestamp" not in pod["metadata"] and _is_ready(pod)]
 
 
-def _ready(cluster: Cluster) -> Json | None:
+def _service(max_scale: str, *traffic: Json) -> Json:
+    container = {"image": HELLO, "securityContext": {"runAsNonRoot": True}}
+    annotations = {"autoscaling.knative.dev/max-scale": max_scale}
+    template = {"metadata": {"annotations": annotations}, "spec": {"containers": [container]}}
+    return {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": NAME, "namespace": "default"},
+        "spec": {"template": template, "traffic": list(traffic) or [{"latestRevision": True, "percent": 100}]},
+    }
+
+
+def _ready(cluster: Cluster, generation: int) -> Json | None:
     service = cluster.get("ksvc", NAME)
-    conditions = (service or {}).get("status", {}).get("conditions", [])
-    return service if any(c["type"] == "Ready" and c["status"] == "True" for c in conditions) else None
+    status = (service or {}).get("status", {})
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
+    return service if ready and status["observedGeneration"] == generation else None
 
 
 def _is_ready(pod: Json) -> bool:
     conditions = pod.get("status", {}).get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
-def _pod() -> Json:
-    return {"containers": [{"image": HELLO, "securityContext": {"runAsNonRoot": True}}]}

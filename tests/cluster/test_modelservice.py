@@ -22,13 +22,15 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 DIGITS = ROOT / "examples" / "digits"
 CLIENTS = 12
 LOW_SECONDS = 12
+BUSY_SECONDS = 6  # of load at least: several passes see a busy service, so that no earlier idling counts
 MIN_SCALE = "autoscaling.knative.dev/min-scale"
 
 
 @pytest.fixture(scope="module")
 def digits(cluster: Cluster, digits_image: str) -> Iterator[str]:
     """Yields the URL of the digits model, which may scale to zero."""
-    yield from _served(cluster, "digits", digits_image, "/models/digits", "onnx", {"minReplicas": 0, "maxReplicas": 2})
+    scaling = {"minReplicas": 0, "maxReplicas": 2, "lowUtilizationSeconds": LOW_SECONDS}
+    yield from _served(cluster, "digits", digits_image, "/models/digits", "onnx", scaling)
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +249,7 @@ def _raise_floor(cluster: Cluster, url: str) -> int:
         return floor if floor > 1 and len(pods(cluster, "slow-digits")) >= floor else None
 
     with load(path, body, headers, clients=CLIENTS, at_most_seconds=90) as outcome:
+        time.sleep(BUSY_SECONDS)
         floor = cluster.wait_for("the floor is over 1, and so are the pods", followed, timeout_seconds=80)
     assert set(outcome.codes) == {200}, outcome
     assert not outcome.errors

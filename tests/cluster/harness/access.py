@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import yaml
+from tests.cluster.harness.build import kubectl
 from tests.cluster.harness.components import all_components
 from tests.cluster.harness.processes import wait
 from tests.cluster.harness.shell import CommandFailed, run
@@ -45,7 +46,7 @@ class Cluster:
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout_seconds: float = 60) -> str:
         """Returns what kubectl prints; raises `CommandFailed` with what it complained about."""
-        command = ["kubectl", f"--kubeconfig={self.kubeconfig}", *arguments]
+        command = [kubectl(), f"--kubeconfig={self.kubeconfig}", *arguments]
         return run(command, stdin=stdin, timeout_seconds=timeout_seconds)
 
     def apply(self, *manifests: Json) -> None:

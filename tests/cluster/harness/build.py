@@ -5,6 +5,7 @@ linker flags and the compiler, so that it is built again only on change. About t
 cached.
 """
 
+import functools
 import hashlib
 import os
 import shutil
@@ -13,23 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.harness.paths import CACHE, HARNESS
-from tests.cluster.harness.shell import run
+from tests.cluster.harness.shell import find, run
 
 BUILD_SECONDS = 2400
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramSet:
-    """Programs of one Go module: the packages to build, and the linker's flags."""
+    """Programs of one Go module: its folder under programs/, the packages to build, and the linker's flags."""
 
     name: str
+    module: str
     packages: tuple[str, ...]
     linker_flags: str = ""
 
     @property
     def source(self) -> Path:
         """The folder of its go.mod."""
-        return HARNESS / "programs" / self.name
+        return HARNESS / "programs" / self.module
 
     @property
     def folder(self) -> Path:
@@ -47,20 +49,24 @@ class ProgramSet:
 
 KUBERNETES_VERSION = "1.34.4"
 _VERSION = "k8s.io/component-base/version"
+_FLAGS = f"-X {_VERSION}.gitVersion=v{KUBERNETES_VERSION} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=34"
 KUBERNETES = ProgramSet(
     name="kubernetes",
+    module="kubernetes",
     packages=tuple(
         f"k8s.io/kubernetes/cmd/{name}"
         for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
     ),
-    linker_flags=f"-X {_VERSION}.gitVersion=v{KUBERNETES_VERSION} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=34",
+    linker_flags=_FLAGS,
 )
+# Only for a machine that has none.
+KUBECTL = ProgramSet("kubectl", "kubernetes", ("k8s.io/kubernetes/cmd/kubectl",), _FLAGS)
 KNATIVE_PROGRAMS = ("controller", "webhook", "autoscaler", "activator", "queue")
-KNATIVE = ProgramSet(name="knative", packages=tuple(f"knative.dev/serving/cmd/{name}" for name in KNATIVE_PROGRAMS))
-COREDNS = ProgramSet(name="coredns", packages=("github.com/coredns/coredns",))
-SETS = (KUBERNETES, KNATIVE, COREDNS)
+KNATIVE = ProgramSet("knative", "knative", tuple(f"knative.dev/serving/cmd/{name}" for name in KNATIVE_PROGRAMS))
+COREDNS = ProgramSet("coredns", "coredns", ("github.com/coredns/coredns",))
 
 
+@functools.cache
 def go_version() -> str:
     """Returns the version of the Go compiler on PATH, as it says it."""
     return run(["go", "env", "GOVERSION"]).strip()
@@ -68,10 +74,17 @@ def go_version() -> str:
 
 def build_all(say: Callable[[str], None]) -> None:
     """Builds each set that is missing; `say` hears what takes long."""
-    for programs in SETS:
+    own_kubectl = () if find("kubectl") else (KUBECTL,)
+    for programs in (KUBERNETES, KNATIVE, COREDNS, *own_kubectl):
         if not programs.folder.exists():
             say(f"building {programs.name} (minutes, once)")
             _build(programs)
+
+
+@functools.cache
+def kubectl() -> str:
+    """Returns the path of kubectl: this machine's, or the one built here."""
+    return find("kubectl") or str(KUBECTL.program("kubectl"))
 
 
 def module_folder(programs: ProgramSet, module: str) -> Path:

@@ -4,20 +4,18 @@ In: built programs and installed packages (`up` sees to both). Out: `up` returns
 leaves no process, mount, rule or address. A run that crashed is cleaned away by the next `up`.
 """
 
-import fcntl
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
-from tests.cluster.harness import build, certificates, images, knative, leftovers, network, packages
+from tests.cluster.harness import build, certificates, images, knative, leftovers, locks, network, packages
 from tests.cluster.harness.components import Component, all_components, render
 from tests.cluster.harness.controllers import envoy_files
-from tests.cluster.harness.paths import CACHE, CONTAINERD_SOCKET, KUBECONFIG, RUN
+from tests.cluster.harness.paths import CONTAINERD_SOCKET, KUBECONFIG, RUN
 from tests.cluster.harness.processes import Process, wait
 from tests.cluster.harness.shell import CommandFailed, run
 
@@ -38,7 +36,7 @@ def is_up() -> bool:
 
 def up(say: Say) -> bool:
     """Starts the cluster and returns True, or returns False where it runs already."""
-    with _alone():
+    with locks.alone("cluster"):
         build_all(say)
         if is_up():
             return False
@@ -53,7 +51,7 @@ def up(say: Say) -> bool:
 
 def down() -> bool:
     """Stops the cluster and returns True, or returns False where nothing is left of one."""
-    with _alone():
+    with locks.alone("cluster"):
         found = RUN.exists()
         _down()
         return found
@@ -108,7 +106,7 @@ def _write_configuration() -> None:
 
 
 def _apply(name: str) -> None:
-    run(["kubectl", f"--kubeconfig={KUBECONFIG}", "apply", "--server-side", "-f", RUN / name])
+    run([build.kubectl(), f"--kubeconfig={KUBECONFIG}", "apply", "--server-side", "-f", RUN / name])
 
 
 def _await(component: Component) -> None:
@@ -152,15 +150,6 @@ def _kill_containers() -> None:
             run([*ctr, "tasks", "rm", "--force", task], timeout_seconds=20)
         except CommandFailed:
             continue  # it ended by itself meanwhile
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Lets one process at a time change the cluster."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def describe() -> dict[str, str]:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from string import Template
 
 import httpx
-from tests.cluster.harness.build import COREDNS, KUBERNETES
+from tests.cluster.harness.build import COREDNS, KUBERNETES, kubectl
 from tests.cluster.harness.paths import (
     CONFIG,
     CONTAINERD_SOCKET,
@@ -185,7 +185,7 @@ def _succeeds(*argv: str) -> bool:
 
 def _kubectl_says(expected: str, *arguments: str) -> bool:
     try:
-        return run(["kubectl", f"--kubeconfig={KUBECONFIG}", *arguments], timeout_seconds=5).strip() == expected
+        return run([kubectl(), f"--kubeconfig={KUBECONFIG}", *arguments], timeout_seconds=5).strip() == expected
     except CommandFailed:
         return False
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.harness import base_image, packages
+from tests.cluster.harness import base_image, locks, packages
 from tests.cluster.harness.paths import CACHE, ROOT
 from tests.cluster.harness.shell import run
 
@@ -30,6 +30,7 @@ _INPUTS = (
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _AUTHORITIES_THERE = "/run/authorities.crt"
 BUILD_SECONDS = 1200
+_KEY_CHARACTERS = 12
 _MOST_STORAGE_MB = 10_000
 SLOW_DIGITS = ROOT / "tests" / "cluster" / "slow_digits"
 
@@ -44,46 +45,58 @@ class BuiltImage:
 
 def build(target: str, say: Callable[[str], None]) -> BuiltImage:
     """Returns the image of a `target` of the Dockerfile, built if its inputs changed."""
-    return _cached(target, ROOT, _INPUTS, (), say)
+    return _cached(target, ROOT, _INPUTS, None, say)
 
 
 def build_slow(base: BuiltImage, say: Callable[[str], None]) -> BuiltImage:
     """Returns `base`, the image `digits`, with the model whose inference takes a fixed time (slow_digits/)."""
-    arguments = ("--build-arg", f"BASE_IMAGE={base.tag}")
-    if base.tag not in buildah("images", "--format", "{{.Name}}:{{.Tag}}").split():
-        buildah("pull", "--quiet", f"docker-archive:{base.archive}")
-    return _cached("slow-digits", SLOW_DIGITS, ("Dockerfile", "model"), arguments, say)
+    return _cached("slow-digits", SLOW_DIGITS, ("Dockerfile", "model"), base, say)
 
 
 def _cached(
-    name: str, folder: Path, inputs: tuple[str, ...], arguments: tuple[str, ...], say: Callable[[str], None]
+    name: str, folder: Path, inputs: tuple[str, ...], base: BuiltImage | None, say: Callable[[str], None]
 ) -> BuiltImage:
-    key = _key(folder, inputs, arguments)
+    key = _key(folder, inputs, base)
     built = BuiltImage(f"dev.local/everwarm-{name}:{key}", CACHE / "images" / f"everwarm-{name}-{key}.tar")
     if built.archive.exists():
         return built
     if installed := packages.install(packages.IMAGES):
         say(f"installed {' '.join(installed)}")
-    _forget_what_grew_too_large(say)
-    base = base_image.make(buildah, say)
-    say(f"building the image {name}")
+    with locks.alone("images"):
+        try:
+            _forget_what_grew_too_large(say)
+            base_name = base_image.make(buildah, say) if base is None else _present(base)
+            say(f"building the image {name}")
+            _build(built, name, folder, base_name)
+        finally:
+            buildah("rm", "--all")  # what a failed step left
+            _unmount()
+    return built
+
+
+def _present(base: BuiltImage) -> str:
+    """Returns the name of an image that was built before, put back into buildah's storage where it was dropped."""
+    if base.tag not in buildah("images", "--format", "{{.Name}}:{{.Tag}}").split():
+        buildah("pull", "--quiet", f"docker-archive:{base.archive}")
+    return base.tag
+
+
+def _build(built: BuiltImage, name: str, folder: Path, base_name: str) -> None:
     target = ("--target", name) if name in TARGETS else ()
-    arguments = arguments or ("--build-arg", f"BASE_IMAGE={base}")
-    options = ("--isolation", "chroot", "--pull=never", "--layers", *target, *arguments, "--tag", built.tag)
-    buildah("build", *_mounts(), *options, str(folder))
+    options = ("--isolation", "chroot", "--pull=never", "--layers", "--build-arg", f"BASE_IMAGE={base_name}")
+    buildah("build", *_mounts(), *options, *target, "--tag", built.tag, str(folder))
     built.archive.parent.mkdir(parents=True, exist_ok=True)
     staging = built.archive.with_suffix(".part")
     staging.unlink(missing_ok=True)
     buildah("push", built.tag, f"docker-archive:{staging}:{built.tag}")
-    for old in built.archive.parent.glob(f"everwarm-{name}-{'?' * len(key)}.tar"):
+    for old in built.archive.parent.glob(f"everwarm-{name}-{'?' * _KEY_CHARACTERS}.tar"):
         old.unlink()
     staging.rename(built.archive)
-    return built
 
 
-def _key(folder: Path, inputs: tuple[str, ...], arguments: tuple[str, ...]) -> str:
-    """Returns a hash of the names and contents of what a Dockerfile copies."""
-    digest = hashlib.sha256(" ".join(arguments).encode())
+def _key(folder: Path, inputs: tuple[str, ...], base: BuiltImage | None) -> str:
+    """Returns a hash of the names and contents of what a Dockerfile copies, and of the image it stands on."""
+    digest = hashlib.sha256(base.tag.encode() if base else b"")
     for name in inputs:
         path = folder / name
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -91,7 +104,7 @@ def _key(folder: Path, inputs: tuple[str, ...], arguments: tuple[str, ...]) -> s
             if file.is_file() and "__pycache__" not in file.parts:
                 digest.update(f"{file.relative_to(folder)}\0".encode())
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()[:_KEY_CHARACTERS]
 
 
 def _forget_what_grew_too_large(say: Callable[[str], None]) -> None:
@@ -119,6 +132,13 @@ def _mounts() -> list[str]:
 
 def _has_pip() -> bool:
     return (Path(sys.executable).parent / "pip").exists()
+
+
+def _unmount() -> None:
+    """Undoes the mount that the overlay driver makes of its own folder and keeps."""
+    mounted = CACHE / "buildah" / "overlay"
+    if mounted.is_mount():
+        run(["umount", mounted])
 
 
 def buildah(*arguments: str) -> str:

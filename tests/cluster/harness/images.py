@@ -19,27 +19,30 @@ from tests.cluster.harness.shell import find
 HELLO = "dev.local/hello:1"
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 # A first process that sets no handler can't be ended by SIGTERM, and its pod would stay Terminating for minutes.
-_SERVE = 'trap "exit 0" TERM; /bin/busybox httpd -f -p "${PORT:-8080}" -h /www & wait'
+_SERVE = """
+trap "exit 0" TERM
+/bin/busybox mkdir -p /tmp/www
+echo "hello from $K_REVISION" > /tmp/www/index.html
+/bin/busybox httpd -f -p "${PORT:-8080}" -h /tmp/www &
+wait
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class StaticImage:
-    """An image of one layer: `files` maps a path in it to a file of this machine, `texts` to the text of a file."""
+    """An image of one layer: `files` maps a path in it to a file of this machine."""
 
     tag: str
     files: Mapping[str, Path]
     entrypoint: tuple[str, ...]
-    texts: Mapping[str, str]
     user: str = "65532"
 
 
 def all_images() -> tuple[StaticImage, ...]:
     """Returns the pause image, Knative's, and the `hello` of the harness' own tests."""
     busybox = {"bin/busybox": Path(find("busybox") or "/bin/busybox")}
-    pause = StaticImage("everwarm.local/pause:1", busybox, ("/bin/busybox", "sleep", "1000000000"), {})
-    hello = StaticImage(
-        HELLO, busybox, ("/bin/busybox", "sh", "-c", _SERVE), {"www/index.html": "hello from everwarm\n"}
-    )
+    pause = StaticImage("everwarm.local/pause:1", busybox, ("/bin/busybox", "sleep", "1000000000"))
+    hello = StaticImage(HELLO, busybox, ("/bin/busybox", "sh", "-c", _SERVE))
     return (pause, hello, *(_knative(name) for name in KNATIVE_PROGRAMS))
 
 
@@ -54,7 +57,7 @@ def write_all() -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     archives = []
     for image in all_images():
-        contents = [image.tag, *image.entrypoint, *image.texts.values()]
+        contents = [image.tag, *image.entrypoint]
         key = hashlib.sha256("\0".join(contents).encode()).hexdigest()[:8]
         archive = folder / f"{image.tag.rpartition('/')[2].replace(':', '-')}-{key}.tar"
         if not archive.exists():
@@ -67,7 +70,7 @@ def write_all() -> list[Path]:
 
 def _knative(program: str) -> StaticImage:
     files = {f"app/{program}": KNATIVE.program(program), _CERTIFICATES.lstrip("/"): Path(_CERTIFICATES).resolve()}
-    return StaticImage(knative_tag(program), files, (f"/app/{program}",), {})
+    return StaticImage(knative_tag(program), files, (f"/app/{program}",))
 
 
 def _write(image: StaticImage, path: Path) -> None:
@@ -90,14 +93,12 @@ def _write(image: StaticImage, path: Path) -> None:
 def _layer(image: StaticImage) -> bytes:
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:
-        for folder in ("app", "bin", "etc", "tmp", "proc", "sys", "dev", "www"):
+        for folder in ("app", "bin", "etc", "tmp", "proc", "sys", "dev"):
             info = tarfile.TarInfo(folder)
             info.type, info.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
             archive.addfile(info)
         for name, source in image.files.items():
             _add(archive, name, source.read_bytes())
-        for name, text in image.texts.items():
-            _add(archive, name, text.encode())
     return layer.getvalue()
 
 

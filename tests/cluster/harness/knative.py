@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.cluster.harness.build import KNATIVE, module_folder
+from tests.cluster.harness.build import KNATIVE, kubectl, module_folder
 from tests.cluster.harness.images import HELLO, knative_tag
 from tests.cluster.harness.paths import KUBECONFIG, RUN
 from tests.cluster.harness.processes import wait
@@ -115,4 +115,4 @@ def _probe() -> dict[str, Any]:
 
 
 def _kubectl(*arguments: str, timeout_seconds: float = 60) -> str:
-    return run(["kubectl", f"--kubeconfig={KUBECONFIG}", *arguments], timeout_seconds=timeout_seconds)
+    return run([kubectl(), f"--kubeconfig={KUBECONFIG}", *arguments], timeout_seconds=timeout_seconds)
