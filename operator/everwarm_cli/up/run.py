@@ -5,6 +5,7 @@ import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ class Up:
         try:
             async with self._serving(), self._loading() as load:
                 await self._tick_until_stopped(show, load)
+                self.frame = self._ended(self.frame)
         finally:
             await self._fleet.close()
 
@@ -155,6 +157,15 @@ class Up:
             load=self._load.stats if self._load is not None else None,
         )
         return self.frame
+
+    def _ended(self, last: Frame | None) -> Frame | None:
+        """The last frame with the counts of now, before the end cuts requests off."""
+        if last is None:
+            return None
+        now = time.monotonic()
+        load = None if self._load is None else replace(self._load.stats)
+        totals, counts = self._meter.read(now), self._ledger.total()
+        return replace(last, uptime_seconds=now - self._began, totals=totals, counts=counts, load=load)
 
     async def _observe(self) -> Observation | MissingObservation:
         ready = self._fleet.ready
