@@ -42,6 +42,7 @@ class Application:
     def __init__(self, settings: Settings, start_seconds: float) -> None:
         self._settings = settings
         self._start_seconds = start_seconds
+        self._imports_seconds = 0.0
         metrics = Metrics(settings.model_name, settings.concurrency, start_seconds)
         self._plane = DataPlane(settings.model_name, settings.concurrency, settings.queue_size, metrics)
         inference = Inference(self._plane, settings.max_body_bytes)
@@ -59,7 +60,8 @@ class Application:
         signals = Signals()
         serving = [asyncio.create_task(listener.serve_until_exit()) for listener in self._listeners]
         stopped = asyncio.create_task(signals.first.wait())
-        self._log("Listening", host=self._settings.host, port=self._main.port, imports_seconds=self._age_seconds())
+        self._imports_seconds = self._age_seconds()
+        self._log("Listening", host=self._settings.host, port=self._main.port)
         loaded = asyncio.wrap_future(loading)
         anything: set[asyncio.Future[Any]] = {loaded, stopped, *serving}
         await asyncio.wait(anything, return_when=asyncio.FIRST_COMPLETED)
@@ -90,7 +92,8 @@ class Application:
             self._plane.metrics.phase(phase, seconds)
         self._plane.serve(result.runtime)
         phases = {f"{phase}_seconds": round(seconds, 3) for phase, seconds in result.phase_seconds.items()}
-        self._log("Ready", device=result.runtime.device, since_start_seconds=self._age_seconds(), **phases)
+        phases |= {"imports_seconds": self._imports_seconds, "since_start_seconds": self._age_seconds()}
+        self._log("Ready", device=result.runtime.device, **phases)
         return 0
 
     def _age_seconds(self) -> float:

@@ -13,6 +13,7 @@ from everwarm_server.protocol.v2_json import encode_error
 from everwarm_server.transport.http import CLIENT
 
 HEAD_SECONDS: Final = 10.0  # from a request's first byte to the end of its headers
+HEAD_BYTES: Final = 65536  # of headers; they are read in pieces of up to 256 KiB, so this is no exact limit
 # Longer than the 90 s after which Go's clients (Knative's queue-proxy) close an idle connection: if we closed first, a
 # request might be on its way.
 IDLE_SECONDS: Final = 120
@@ -26,6 +27,7 @@ class Connection(HttpToolsProtocol):
         self.last_read_seconds = self.loop.time()
         self.when_gone: Callable[[], None] | None = None
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
 
     @property
     def idle(self) -> bool:
@@ -58,7 +60,12 @@ class Connection(HttpToolsProtocol):
         self.last_read_seconds = self.loop.time()
         super().data_received(data)
         if not self.idle:
+            self._head_bytes = 0
             self._stop_head_timer()
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            self._say_and_close(431, f"The headers are larger than {HEAD_BYTES} bytes.")
         elif self._head_timer is None and self.timeout_keep_alive_task is None:
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
 
@@ -77,7 +84,10 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Say that it was not HTTP, and close."""
-        body = encode_error(msg)
+        self._say_and_close(400, msg)
+
+    def _say_and_close(self, code: int, sentence: str) -> None:
+        body = encode_error(sentence)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[400] + head + body)
+        self.transport.write(STATUS_LINE[code] + head + body)
         self.transport.close()

@@ -116,6 +116,21 @@ def test_what_is_not_http_is_answered_as_json_and_closed() -> None:
     assert closed_at == 0
 
 
+def test_headers_without_end_are_refused() -> None:
+    async def scenario() -> tuple[bytes, int]:
+        connection, transport = opened(answer_seconds=0)
+        connection.data_received(b"GET / HTTP/1.1\r\n")
+        sent = 0
+        while not transport.is_closing():
+            connection.data_received(b"x-header: " + b"x" * 990 + b"\r\n")
+            sent += 1000
+        return transport.written, sent
+
+    written, sent = in_fake_time(scenario)
+    assert written.startswith(b"HTTP/1.1 431 ")
+    assert sent < 70_000
+
+
 def test_whoever_asked_is_told_when_the_client_leaves() -> None:
     async def scenario() -> list[str]:
         connection, _ = opened(answer_seconds=10)
