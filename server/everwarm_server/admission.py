@@ -15,6 +15,8 @@ T = TypeVar("T")
 class Client(Protocol):
     """Who sent a request."""
 
+    gone: bool
+    """Whether the client has closed its connection."""
     when_gone: Callable[[], None] | None
     """Called when the client closes its connection; whoever waits sets it and takes it back."""
 
@@ -76,6 +78,8 @@ class Admission:
             Overloaded: too many wait already.
             ClientGone: the client left before the call ran.
         """
+        if client.gone:
+            raise ClientGone
         if self._inside >= self._limit:
             raise Overloaded(f"{self.waiting} requests wait for this replica already; try again later.")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()

@@ -25,6 +25,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.last_read_seconds = self.loop.time()
+        self.gone = False
         self.when_gone: Callable[[], None] | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
@@ -73,6 +74,7 @@ class Connection(HttpToolsProtocol):
         """It is over."""
         self._stop_head_timer()
         super().connection_lost(exc)
+        self.gone = True
         if self.when_gone is not None:
             self.when_gone()
         self._unset_keepalive_if_required()

@@ -70,6 +70,7 @@ class Answer:
 class Unwatched:
     """The client of a connection that does not say when it ends."""
 
+    gone = False
     when_gone: Callable[[], None] | None = None
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
 
 from everwarm_server.admission import ClientGone
 from everwarm_server.dataplane import Arrival, DataPlane
@@ -23,6 +24,8 @@ from everwarm_server.transport.http import (
     respond,
 )
 
+LARGE_JSON_BYTES: Final = 2**19  # about 5 ms
+T = TypeVar("T")
 Codec: TypeAlias = Callable[[DataPlane, Exchange, Arrival, Body], Awaitable[Answer]]
 
 
@@ -80,11 +83,17 @@ def check_encoding(head: Head) -> None:
         )
 
 
+async def decoded(decode: Callable[[], T], json_bytes: int) -> T:
+    """What `decode` gives; in a thread for large JSON, which would keep the probes waiting for half a second."""
+    return decode() if json_bytes < LARGE_JSON_BYTES else await asyncio.to_thread(decode)
+
+
 async def v2(plane: DataPlane, request: Exchange, arrival: Arrival, body: Body) -> Answer:
     """The V2 protocol, JSON and binary."""
     given = request.head.get(b"inference-header-content-length")
     header_length = None if given is None else parse_header_length(given.decode("latin-1"))
-    inference = v2_json.decode_request(body, header_length, metadata=plane.metadata())
+    json_bytes = len(body) if header_length is None else header_length
+    inference = await decoded(partial(v2_json.decode_request, body, header_length, plane.metadata()), json_bytes)
     response = await plane.infer(inference, arrival, request.client)
     chunks, headers = v2_json.encode_response(response, inference)
     return Answer(200, headers, chunks)
@@ -92,7 +101,7 @@ async def v2(plane: DataPlane, request: Exchange, arrival: Arrival, body: Body) 
 
 async def v1(plane: DataPlane, request: Exchange, arrival: Arrival, body: Body) -> Answer:
     """The V1 protocol."""
-    predict = v1_json.decode_predict(body, plane.metadata())
+    predict = await decoded(partial(v1_json.decode_predict, body, plane.metadata()), len(body))
     response = await plane.infer(predict.request, arrival, request.client)
     chunks, headers = v1_json.encode_predict(response, columnar=predict.columnar)
     return Answer(200, headers, chunks)

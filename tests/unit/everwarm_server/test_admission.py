@@ -9,6 +9,7 @@ from everwarm_server.errors import Overloaded
 
 
 class FakeClient:
+    gone = False
     when_gone: Callable[[], None] | None = None
 
 
@@ -111,6 +112,15 @@ async def test_whoever_gives_up_while_waiting_frees_its_place_and_never_runs(how
     await asyncio.gather(first, patient)
     assert ran == ["patient"]
     assert client.when_gone is None
+    admission.close()
+
+
+async def test_a_client_that_left_before_it_asked_is_not_run() -> None:
+    admission, client, ran = Admission(slots=1, queue_size=1), FakeClient(), list[int]()
+    client.gone = True
+    with pytest.raises(ClientGone):
+        await admission.run(lambda: ran.append(1), client)
+    assert (ran, admission.running) == ([], 0)
     admission.close()
 
 

@@ -30,6 +30,7 @@ UNDECLARED = ModelMetadata("m", "1", "fake", (), ())
 
 
 class FakeClient:
+    gone = False
     when_gone: Callable[[], None] | None = None
 
 

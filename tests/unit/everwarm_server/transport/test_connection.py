@@ -137,7 +137,9 @@ def test_whoever_asked_is_told_when_the_client_leaves() -> None:
         connection.data_received(REQUEST)
         told: list[str] = []
         connection.when_gone = lambda: told.append("gone")
+        assert not connection.gone
         connection.connection_lost(None)
+        assert connection.gone
         return told
 
     assert in_fake_time(scenario) == ["gone"]
