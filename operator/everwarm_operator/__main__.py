@@ -20,7 +20,12 @@ from everwarm_operator.telemetry import Telemetry
 def main() -> None:
     """Run the operator."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("kopf.objects", "aiohttp.access", "httpx"):  # a line for each watch event, probe and query
+    for chatty in (
+        "kopf.objects",
+        "kopf.activities.probe",
+        "aiohttp.access",
+        "httpx",
+    ):  # a line for each watch event, probe and query
         logging.getLogger(chatty).setLevel(logging.WARNING)
     settings = Settings()
     registry = handlers.Registry()
