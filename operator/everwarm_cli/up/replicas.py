@@ -32,6 +32,9 @@ class State(enum.Enum):
     GONE = "gone"
 
 
+_WANTED = {State.STARTING, State.READY}  # an end from any other state was asked for, so it is no crash
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """How a replica is started and how long things may take (seconds); `environment` gets the port from the fleet.
@@ -98,7 +101,7 @@ class Fleet:
 
     async def scale_to(self, wanted: int) -> None:
         """Start what is missing; drain what is too many, starting ones and idle ones first."""
-        alive = [r for r in self._replicas if r.state in {State.STARTING, State.READY}]
+        alive = [r for r in self._replicas if r.state in _WANTED]
         if len(alive) < wanted and time.monotonic() >= self._not_before and not self.failure.done():
             for _ in range(wanted - len(alive)):
                 await self._start()
@@ -147,12 +150,12 @@ class Fleet:
             if not ready and not ending.done():
                 replica.process.kill()
             status = await ending
-            if replica.state is not State.STOPPING:
+            if replica.state in _WANTED:
                 self._crashed(replica, status)
         finally:
             ending.cancel()
             self._withdraw(replica)
-            if replica.state is not State.STOPPING:
+            if replica.state in _WANTED:
                 self._forget(replica)
 
     async def _until_ready(self, replica: Replica, ending: asyncio.Task[int]) -> bool:
@@ -206,7 +209,7 @@ def _why(replica: Replica, status: int, crashes: int, launch: Launch) -> str:
     """The sentence for a server that does not stay up."""
     times = "once" if crashes == 1 else f"{crashes} times in a row"
     if replica.ready_at is None and status == -9:
-        what = f"was not ready within {launch.start_seconds:.0f} s or was killed"
+        what = f"was not ready within {launch.start_seconds:g} s or was killed"
     elif status < 0:
         what = f"was ended by signal {-status}"
     else:
