@@ -14,7 +14,8 @@ FROM ${BASE_IMAGE} AS python
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates python3 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --uid 65532 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin everwarm
+    && groupadd --gid 65532 everwarm \
+    && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin everwarm
 # LOGNAME: libraries ask who they are, also where a cluster runs the image under an id that has no name.
 ENV PATH=/opt/venv/bin:$PATH \
     LOGNAME=everwarm \

@@ -54,8 +54,9 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 def _given() -> Cluster:
     ingress = os.environ.get("EVERWARM_INGRESS_URL", "http://127.0.0.1:80")
+    local_ingress = os.environ.get("EVERWARM_LOCAL_INGRESS_URL") or None
     prometheus = os.environ.get("EVERWARM_PROMETHEUS_URL") or None
-    return Cluster(Path(GIVEN), ingress, None, prometheus, is_ours=False)
+    return Cluster(Path(GIVEN), ingress, local_ingress, prometheus, is_ours=False)
 
 
 def image(cluster: Cluster, target: str) -> str:
@@ -64,7 +65,7 @@ def image(cluster: Cluster, target: str) -> str:
     if named := os.environ.get(variable):
         return named
     if not cluster.is_ours:
-        pytest.skip(f"a given cluster can't be given an image: push one and name it in {variable}")
+        pytest.skip(f"a given cluster can't be given an image: push the {target} image and name it in {variable}")
     return imported(container_images.build(target, print))
 
 
@@ -81,7 +82,7 @@ def digits_image(cluster: Cluster) -> str:
 @pytest.fixture(scope="session")
 def slow_digits_image(cluster: Cluster) -> str:
     if not cluster.is_ours:
-        pytest.skip("the model with a fixed service time is built for the harness' own cluster only")
+        return image(cluster, "slow-digits")
     return imported(container_images.build_slow(container_images.build("digits", print), print))
 
 

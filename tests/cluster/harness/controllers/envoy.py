@@ -46,7 +46,8 @@ def routes(ingresses: Iterable[Json], listener: str) -> Json:
         "name": listener,
         "virtual_hosts": virtual_hosts,
         "ignore_port_in_host_matching": True,
-        # When the request came in: what a server needs to tell a cold start from a slow answer.
+        # When the request came in: by it a server tells who waited for it to start (Kourier adds no such header, and
+        # servers behind it count only what arrives in their first half second).
         "request_headers_to_add": [_header("X-Request-Start", "t=%START_TIME(%s.%3f)%", "ADD_IF_ABSENT")],
     }
 
