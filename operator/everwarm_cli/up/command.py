@@ -34,8 +34,9 @@ async def _up(settings: UpSettings, output: Console, talk: Console) -> None:
     live = output.is_terminal and not settings.plain
     listener = run.listen(settings.port)
     with listener:
-        async with run.client() as client:
-            whole = run.Up(settings, launch(settings, os.environ), listener, client)
+        # The load has its own: hundreds of its connections may wait, and the gateway would search among them.
+        async with run.client() as client, run.client() as load_client:
+            whole = run.Up(settings, launch(settings, os.environ), listener, client, load_client)
             _stop_at_signals(whole)
             talk.print(f"{settings.model_name} answers at {whole.url}; Ctrl-C stops everything.", highlight=False)
             with terminal.showing(output, live=live) as show:

@@ -40,7 +40,12 @@ class Up:
     """One run. `stop` may be set at any time; `run` then ends load, gateway and replicas, in this order."""
 
     def __init__(
-        self, settings: UpSettings, launch: Launch, listener: socket.socket, client: httpx.AsyncClient
+        self,
+        settings: UpSettings,
+        launch: Launch,
+        listener: socket.socket,
+        client: httpx.AsyncClient,
+        load_client: httpx.AsyncClient,
     ) -> None:
         now = time.monotonic()
         self._settings = settings
@@ -67,7 +72,7 @@ class Up:
         self._scale = ScaleState()
         self._sampled = self._meter.read(now)
         self._history = History()
-        self._load = self._make_load()
+        self._load = self._make_load(load_client)
         self.frame: Frame | None = None
         self.stop = asyncio.Event()
 
@@ -183,12 +188,12 @@ class Up:
         alive = self._fleet.count(State.STARTING, State.READY, State.STOPPING)
         self._meter.replicas(time.monotonic(), self._fleet.count(State.READY), alive)
 
-    def _make_load(self) -> BurstLoad | None:
+    def _make_load(self, load_client: httpx.AsyncClient) -> BurstLoad | None:
         settings = self._settings
         if settings.load is LoadKind.NONE:
             return None
         samples = Path(settings.model_uri.removeprefix("file://")) / "samples.npz"
-        return BurstLoad(self._client, self.url, settings.model_name, samples, settings.seed)
+        return BurstLoad(load_client, self.url, settings.model_name, samples, settings.seed)
 
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
@@ -235,7 +240,7 @@ class _QuietServer(uvicorn.Server):
 
 
 def client() -> httpx.AsyncClient:
-    """The one HTTP client: for the gateway, probes, metrics and the load; it ignores the environment's proxies."""
+    """An HTTP client for loopback: without limits, and without the proxies of the environment."""
     return httpx.AsyncClient(
         trust_env=False,
         timeout=httpx.Timeout(None, connect=5.0),
