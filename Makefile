@@ -24,7 +24,7 @@ venv: $(VENV)/.installed ## .venv with all that tests and benches need (torch in
 	touch $@
 
 demo: .venv-demo/.installed ## serve the digits model here, under bursts, with a floor that moves
-	.venv-demo/bin/everwarm up examples/digits --load bursts
+	.venv-demo/bin/everwarm up examples/digits --load bursts --min-replicas 0
 
 test: venv lint ## lint, types, import contracts, unit and contract tests
 	$(BIN)/python -m pytest

@@ -1,4 +1,8 @@
-"""The pattern of the load: quiet, burst, quiet, ... with random lengths and Poisson arrivals. Pure and seeded."""
+"""The pattern of the load: three bursts with short breaks, a long silence, and so on. Pure and seeded; Poisson arrivals.
+
+It tells a story. The first burst after a silence finds nothing warm; the next ones come before the floor has gone down
+again; the third needs more than one replica; in the long silence the floor goes down step by step.
+"""
 
 import random
 from collections.abc import Iterator
@@ -6,11 +10,13 @@ from dataclasses import dataclass
 
 # Measuring made the first replica busy, for which the autoscaler started a second: its window passes first.
 _FIRST_QUIET_SECONDS = 12.0
-_BURST_SECONDS = (14.0, 22.0)
-_QUIET_SECONDS = (12.0, 24.0)
-# As a part of what one replica can answer: it saturates one; two can serve it, on two CPUs that also run the load.
-BURST_REPLICAS = 1.3
-_QUIET_REPLICAS = 0.08
+_BURST_SECONDS = 15.0
+_BREAK_SECONDS = 15.0
+# Longer than two windows of low utilisation (30 s each) and the autoscaler's own (10 s).
+_SILENCE_SECONDS = 80.0
+_JITTER = 0.1
+# As parts of what one replica can answer. Two CPUs, which also run the load and the gateway, serve all of them.
+BURST_REPLICAS = (0.6, 0.6, 1.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +30,23 @@ class Phase:
 
 def phases(source: random.Random) -> Iterator[Phase]:
     """Quiet and burst in turn, without end."""
-    yield Phase("quiet", _FIRST_QUIET_SECONDS, _QUIET_REPLICAS)
+
+    def about(seconds: float) -> float:
+        return seconds * source.uniform(1 - _JITTER, 1 + _JITTER)
+
+    quiet_seconds = _FIRST_QUIET_SECONDS
     while True:
-        yield Phase("burst", source.uniform(*_BURST_SECONDS), BURST_REPLICAS)
-        yield Phase("quiet", source.uniform(*_QUIET_SECONDS), _QUIET_REPLICAS)
+        for replicas in BURST_REPLICAS:
+            yield Phase("quiet", quiet_seconds, 0.0)
+            yield Phase("burst", about(_BURST_SECONDS), replicas)
+            quiet_seconds = about(_BREAK_SECONDS)
+        quiet_seconds = about(_SILENCE_SECONDS)
 
 
 def arrivals(phase: Phase, capacity_per_second: float, source: random.Random) -> Iterator[float]:
     """When the requests of a phase come, in seconds from its beginning; `capacity_per_second` is of one replica."""
-    at = source.expovariate(phase.replicas * capacity_per_second)
+    rate_per_second = phase.replicas * capacity_per_second
+    at = source.expovariate(rate_per_second) if rate_per_second else phase.seconds
     while at < phase.seconds:
         yield at
-        at += source.expovariate(phase.replicas * capacity_per_second)
+        at += source.expovariate(rate_per_second)

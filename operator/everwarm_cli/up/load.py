@@ -1,8 +1,8 @@
 """The load of `--load bursts`: real V2 requests through the gateway, open loop; answers are checked against labels.
 
 A request of one image would be answered faster than any machine could send them, and no replica would ever be busy. So
-the load first measures: it doubles the rows of a request until one takes 20 ms, and sends bursts of 1.3 times what
-one replica then answers. Nothing in the server is slowed down.
+the load first measures: it doubles the rows of a request until one takes 20 ms, and sizes the bursts by what one
+replica then answers. Nothing in the server is slowed down.
 """
 
 import asyncio
@@ -146,7 +146,7 @@ def _note(rows: int, service_seconds: float, capacity: float) -> str:
     bound = "" if service_seconds * capacity > 0.99 else f" (used: {capacity:.0f}/s)"
     return (
         f"{each} in a request: {service_seconds * 1000:.0f} ms alone, so one replica answers "
-        f"{1 / service_seconds:.0f}/s{bound}; a burst is {BURST_REPLICAS:g} times that"
+        f"{1 / service_seconds:.0f}/s{bound}; bursts are {min(BURST_REPLICAS):g} to {max(BURST_REPLICAS):g} times that"
     )
 
 
