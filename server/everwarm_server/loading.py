@@ -85,7 +85,7 @@ def load(settings: "Settings") -> Loaded:
     with _timed("warmup", seconds):
         from everwarm_server.runtime.warmup import warm_up
 
-        warm_up(runtime)
+        warm_up(runtime, directory)
     return Loaded(runtime, seconds)
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import ipaddress
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -60,8 +59,9 @@ class Settings(BaseSettings):
         default=False, description="serve without a token on an address that others reach (true or false)"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda")
-    cache_dir: Path = Field(
-        default=Path(tempfile.gettempdir()) / "everwarm-models", description="directory for downloaded models"
+    # No default path: a replica whose model lies in its image needs no directory that can be written.
+    cache_dir: Path | None = Field(
+        default=None, description="directory for downloaded models (default: everwarm-models in the temporary one)"
     )
 
     @model_validator(mode="before")

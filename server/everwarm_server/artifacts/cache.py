@@ -21,6 +21,20 @@ _STAGING: Final = ".staging-"
 STALE_SECONDS: Final = 24 * 3600.0  # no download takes so long: its process is dead
 
 
+def default_directory() -> Path:
+    """Where models are kept that nobody gave a directory for.
+
+    Raises:
+        ModelError: no temporary directory can be written.
+    """
+    try:
+        return Path(tempfile.gettempdir()) / "everwarm-models"
+    except OSError:
+        raise ModelError(
+            "There is no directory that can be written for the downloaded model; name one by EVERWARM_CACHE_DIR."
+        ) from None
+
+
 def entry_name(name: str, identity: str) -> str:
     """A directory name that people can read and that changes with `identity`."""
     readable = re.sub(r"[^A-Za-z0-9._-]", "_", name).strip(".")[:64] or "model"

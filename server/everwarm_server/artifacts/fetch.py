@@ -9,7 +9,7 @@ from everwarm_server.errors import ModelError
 MAX_BYTES: Final = 256 * 2**30
 
 
-def fetch(uri: str, cache_dir: Path, max_bytes: int = MAX_BYTES) -> Path:
+def fetch(uri: str, cache_dir: Path | None, max_bytes: int = MAX_BYTES) -> Path:
     """The directory that holds the model. Blocks for as long as the download takes; run it in a thread.
 
     A path of this machine is used in place. Anything else is downloaded into an entry of `cache_dir` that carries its
@@ -18,7 +18,7 @@ def fetch(uri: str, cache_dir: Path, max_bytes: int = MAX_BYTES) -> Path:
 
     Args:
         uri: a path, file://, s3://, gs://, az://, http:// or https://.
-        cache_dir: made if it is missing; several processes may share it.
+        cache_dir: made if it is missing; several processes may share it. None: one in the temporary directory.
         max_bytes: limit of the model's size, both as it is sent and unpacked.
 
     Raises:
@@ -28,9 +28,9 @@ def fetch(uri: str, cache_dir: Path, max_bytes: int = MAX_BYTES) -> Path:
     if parsed.scheme == "file":
         return _local(Path(parsed.path))
     # A model baked into the image starts without the imports of archives and networks.
-    from everwarm_server.artifacts import remote
+    from everwarm_server.artifacts import cache, remote
 
-    return remote.fetch(parsed, cache_dir, max_bytes)
+    return remote.fetch(parsed, cache_dir or cache.default_directory(), max_bytes)
 
 
 def _local(path: Path) -> Path:

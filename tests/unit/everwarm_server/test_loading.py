@@ -1,5 +1,7 @@
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from everwarm_server import loading
@@ -10,6 +12,17 @@ DOUBLE = """
 class Model:
     def predict(self, inputs):
         return {"y": inputs["x"] * 2}
+"""
+
+COUNTS = """
+import numpy as np
+
+class Model:
+    sizes = []
+
+    def predict(self, inputs):
+        self.sizes.append(inputs["x"].size)
+        return {"sizes": np.array(self.sizes)}
 """
 
 
@@ -23,6 +36,21 @@ def test_a_model_comes_with_the_time_that_each_phase_took(tmp_path: Path) -> Non
     assert loaded.runtime.metadata.name == "m"
     assert list(loaded.phase_seconds) == ["fetch", "load", "warmup"]
     assert all(seconds >= 0 for seconds in loaded.phase_seconds.values())
+    loaded.runtime.close()
+
+
+def test_a_model_in_place_needs_no_cache_and_warms_up_as_its_toml_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/none"])
+    (tmp_path / "model.toml").write_text(
+        '[[inputs]]\nname = "x"\ndatatype = "FP32"\nshape = [-1]\n[warm_up]\nsamples = "s.npz"\nruns = 3'
+    )
+    np.savez(tmp_path / "s.npz", x=np.ones(4, np.float32))
+    loaded = loading.load(settings(tmp_path, COUNTS))
+    outputs = loaded.runtime.infer({"x": np.zeros(1, np.float32)}, {})
+    assert outputs["sizes"].tolist() == [4, 4, 4, 1]
     loaded.runtime.close()
 
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_defaults() -> None:
     settings = read(["--model-uri", "/models/digits"])
-    assert settings.model_dump(exclude={"cache_dir"}) == {
+    assert settings.model_dump() == {
         "model_uri": "/models/digits",
         "model_name": "digits",
         "model_format": None,
@@ -29,7 +31,19 @@ def test_defaults() -> None:
         "api_token": None,
         "allow_unauthenticated": False,
         "device": "auto",
+        "cache_dir": None,
     }
+
+
+def test_no_directory_that_can_be_written_is_needed_to_read_them() -> None:
+    program = """
+import tempfile
+tempfile._candidate_tempdir_list = lambda: ["/proc/none"]
+from everwarm_server.settings import read
+print(read(["--model-uri", "/models/digits"]).cache_dir)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout, done.stderr) == ("None\n", "")
 
 
 @pytest.mark.parametrize(

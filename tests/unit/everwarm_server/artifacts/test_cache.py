@@ -1,4 +1,6 @@
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,15 @@ def test_a_name_is_readable_safe_and_changes_with_the_identity():
     assert cache.entry_name("a b/../ä", "1") == one
     assert cache.entry_name("...", "1").startswith("model-")
     assert len(cache.entry_name("n" * 1000, "1")) <= 97
+
+
+def test_without_a_directory_models_are_kept_in_the_temporary_one_if_there_is_any(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/somewhere")
+    assert cache.default_directory() == Path("/somewhere/everwarm-models")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/none"])
+    with pytest.raises(ModelError, match="name one by EVERWARM_CACHE_DIR"):
+        cache.default_directory()
 
 
 def test_what_was_filled_becomes_the_entry_at_once(tmp_path):
