@@ -39,10 +39,10 @@ test-cluster: venv ## the real Kubernetes + Knative: needs root, or a KUBECONFIG
 	$(BIN)/python -m pytest tests/cluster --timeout 1200 -v
 
 cluster-up: venv ## start the local cluster and leave it running
-	$(BIN)/python -m tests.cluster.harness up
+	PYTHONPATH=tests/cluster $(BIN)/python -m harness up
 
 cluster-down: venv ## stop it
-	$(BIN)/python -m tests.cluster.harness down
+	PYTHONPATH=tests/cluster $(BIN)/python -m harness down
 
 crds: venv ## write manifests/crds.yaml from the pydantic models
 	$(BIN)/everwarm crd > manifests/crds.yaml

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.cluster.harness import cluster as own
-from tests.cluster.harness import container_images
-from tests.cluster.harness.access import Cluster
-from tests.cluster.harness.container_images import BuiltImage
-from tests.cluster.harness.paths import KUBECONFIG, LOCAL_INGRESS, PROMETHEUS, PUBLIC_INGRESS, ROOT
+
+from harness import cluster as own
+from harness import container_images
+from harness.access import Cluster
+from harness.container_images import BuiltImage
+from harness.paths import KUBECONFIG, LOCAL_INGRESS, PROMETHEUS, PUBLIC_INGRESS, ROOT
 
 GIVEN = os.environ.get("KUBECONFIG", "")
 KEEP = os.environ.get("EVERWARM_KEEP_CLUSTER") == "1"

@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from tests.cluster.harness.access import Cluster
-from tests.cluster.harness.paths import ROOT
-from tests.cluster.harness.shell import CommandFailed
+
+from harness.access import Cluster
+from harness.paths import ROOT
+from harness.shell import CommandFailed
 
 pytestmark = pytest.mark.cluster
 

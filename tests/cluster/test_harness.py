@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from tests.cluster.harness.access import Cluster, Json
-from tests.cluster.harness.images import HELLO
+
+from harness.access import Cluster, Json
+from harness.images import HELLO
 
 pytestmark = pytest.mark.cluster
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from tests.cluster.harness.access import Cluster, Json
-from tests.cluster.harness.load import load
-from tests.cluster.harness.paths import ROOT
+
+from harness.access import Cluster, Json
+from harness.load import load
+from harness.paths import ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 

@@ -1,4 +1,4 @@
-"""The pattern of the load: three bursts with short breaks, a long silence, and so on. Pure and seeded; Poisson arrivals.
+"""The pattern of the load: three bursts with short breaks, a long silence, and so on; pure, seeded, Poisson arrivals.
 
 It tells a story. The first burst after a silence finds nothing warm; the next ones come before the floor has gone down
 again; the third needs more than one replica; in the long silence the floor goes down step by step.

@@ -145,8 +145,8 @@ def _note(rows: int, service_seconds: float, capacity: float) -> str:
     each = "1 row" if rows == 1 else f"{rows} rows"
     bound = "" if service_seconds * capacity > 0.99 else f" (used: {capacity:.0f}/s)"
     return (
-        f"{each} in a request: {service_seconds * 1000:.0f} ms alone, so one replica answers "
-        f"{1 / service_seconds:.0f}/s{bound}; bursts are {min(BURST_REPLICAS):g} to {max(BURST_REPLICAS):g} times that"
+        f"{each} take {service_seconds * 1000:.0f} ms: a replica answers {1 / service_seconds:.0f}/s{bound}, "
+        f"bursts ask {min(BURST_REPLICAS):g} to {max(BURST_REPLICAS):g} times that"
     )
 
 

@@ -1,16 +1,16 @@
-"""The command line: `python -m tests.cluster.harness build | up | down | status | image TARGET`."""
+"""The command line: `python -m harness build | up | down | status | image TARGET`."""
 
 import argparse
 import sys
 import time
 
-from tests.cluster.harness import cluster, container_images
-from tests.cluster.harness.paths import KUBECONFIG, LOCAL_INGRESS, PROMETHEUS, PUBLIC_INGRESS
+from harness import cluster, container_images
+from harness.paths import KUBECONFIG, LOCAL_INGRESS, PROMETHEUS, PUBLIC_INGRESS
 
 
 def main() -> int:
     """Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.cluster.harness", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m harness", description=__doc__)
     parser.add_argument("command", choices=("build", "up", "down", "status", "image"))
     parser.add_argument("target", nargs="?", choices=container_images.TARGETS, help="of the Dockerfile, for `image`")
     arguments = parser.parse_args()

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import yaml
-from tests.cluster.harness.build import kubectl
-from tests.cluster.harness.components import all_components
-from tests.cluster.harness.processes import wait
-from tests.cluster.harness.shell import CommandFailed, run
+
+from harness.build import kubectl
+from harness.components import all_components
+from harness.processes import wait
+from harness.shell import CommandFailed, run
 
 Json = dict[str, Any]
 T = TypeVar("T")

@@ -5,8 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.cluster.harness.paths import CACHE
-from tests.cluster.harness.shell import run
+from harness.paths import CACHE
+from harness.shell import run
 
 _SUITE = "bookworm"
 _MIRROR = "http://deb.debian.org/debian"

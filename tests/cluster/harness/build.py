@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.harness.paths import CACHE, HARNESS
-from tests.cluster.harness.shell import find, run
+from harness.paths import CACHE, HARNESS
+from harness.shell import find, run
 
 BUILD_SECONDS = 2400
 

@@ -8,8 +8,9 @@ import base64
 from pathlib import Path
 
 import yaml
-from tests.cluster.harness.paths import API_SERVER, HOST_ADDRESS, KUBERNETES_SERVICE
-from tests.cluster.harness.shell import run
+
+from harness.paths import API_SERVER, HOST_ADDRESS, KUBERNETES_SERVICE
+from harness.shell import run
 
 _KUBERNETES_NAMES = (
     "kubernetes",

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import yaml
-from tests.cluster.harness import build, certificates, images, knative, leftovers, locks, network, packages
-from tests.cluster.harness.components import Component, all_components, render
-from tests.cluster.harness.controllers import envoy_files
-from tests.cluster.harness.paths import CONTAINERD_SOCKET, KUBECONFIG, RUN
-from tests.cluster.harness.processes import Process, wait
-from tests.cluster.harness.shell import CommandFailed, run
+
+from harness import build, certificates, images, knative, leftovers, locks, network, packages, prometheus
+from harness.components import Component, all_components, render
+from harness.controllers import envoy_files
+from harness.paths import CONTAINERD_SOCKET, KUBECONFIG, RUN
+from harness.processes import Process, wait
+from harness.shell import CommandFailed, run
 
 READY_SECONDS = 60.0
 _STARTED = RUN / "started.json"  # written last: a run without it is a crashed one
@@ -97,8 +98,9 @@ def _start(say: Say) -> None:
 def _write_configuration() -> None:
     (RUN / "cni").mkdir()
     envoy_files.write(RUN / "xds", [], {})
-    for name in ("containerd.toml", "Corefile", "kubelet.yaml", "kube-proxy.yaml", "prometheus.yaml"):
+    for name in ("containerd.toml", "Corefile", "kubelet.yaml", "kube-proxy.yaml"):
         (RUN / name).write_text(render(name))
+    (RUN / "prometheus.yaml").write_text(prometheus.configuration())
     (RUN / "prometheus-service.yaml").write_text(render("prometheus-service.yaml"))
     (RUN / "cni" / "10-pods.conflist").write_text(render("pods.conflist"))
     # Envoy's reader knows no merge keys: it gets what they mean.

@@ -8,22 +8,23 @@ from importlib.resources import files
 from string import Template
 
 import httpx
-from tests.cluster.harness.build import COREDNS, KUBERNETES, kubectl
-from tests.cluster.harness.paths import (
+
+from harness.build import COREDNS, KUBERNETES, kubectl
+from harness.paths import (
     CONFIG,
     CONTAINERD_SOCKET,
     ENVOY_ADMIN,
     ETCD,
+    HARNESS,
     HOST_ADDRESS,
     KUBECONFIG,
     PROMETHEUS,
-    ROOT,
     RUN,
     SERVICE_RANGE,
     values,
 )
-from tests.cluster.harness.processes import Process
-from tests.cluster.harness.shell import CommandFailed, find, run
+from harness.processes import Process
+from harness.shell import CommandFailed, find, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def _envoy() -> Component:
 
 
 def _controllers() -> Component:
-    argv = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.cluster.harness.controllers", str(RUN))
+    argv = ("env", f"PYTHONPATH={HARNESS.parent}", sys.executable, "-m", "harness.controllers", str(RUN))
     return Component("controllers", argv, lambda: (RUN / "xds" / "synchronized").exists())
 
 

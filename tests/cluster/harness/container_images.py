@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.harness import base_image, locks, packages
-from tests.cluster.harness.paths import CACHE, ROOT
-from tests.cluster.harness.shell import run
+from harness import base_image, locks, packages
+from harness.paths import CACHE, ROOT
+from harness.shell import run
 
 TARGETS = ("server", "digits", "operator")
 _INPUTS = (

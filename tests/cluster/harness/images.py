@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.harness.build import KNATIVE, KNATIVE_PROGRAMS
-from tests.cluster.harness.paths import CACHE
-from tests.cluster.harness.shell import find
+from harness.build import KNATIVE, KNATIVE_PROGRAMS
+from harness.paths import CACHE
+from harness.shell import find
 
 # Knative resolves no digests for dev.local; a tag other than `latest` keeps the pull policy at IfNotPresent.
 HELLO = "dev.local/hello:1"

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.cluster.harness.build import KNATIVE, kubectl, module_folder
-from tests.cluster.harness.images import HELLO, knative_tag
-from tests.cluster.harness.paths import KUBECONFIG, RUN
-from tests.cluster.harness.processes import wait
-from tests.cluster.harness.shell import CommandFailed, run
+
+from harness.build import KNATIVE, kubectl, module_folder
+from harness.images import HELLO, knative_tag
+from harness.paths import KUBECONFIG, RUN
+from harness.processes import wait
+from harness.shell import CommandFailed, run
 
 INGRESS_CLASS = "envoy.harness.everwarm.dev"
 NAMESPACE = "knative-serving"

@@ -4,9 +4,9 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from tests.cluster.harness.paths import RUN
-from tests.cluster.harness.processes import wait
-from tests.cluster.harness.shell import run
+from harness.paths import RUN
+from harness.processes import wait
+from harness.shell import run
 
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _KUBELET = Path("/var/lib/kubelet")

@@ -4,7 +4,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.cluster.harness.paths import CACHE
+from harness.paths import CACHE
 
 
 @contextmanager

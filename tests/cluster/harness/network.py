@@ -6,8 +6,8 @@ machine on which another kubelet runs outside of containers is not one for this 
 
 from pathlib import Path
 
-from tests.cluster.harness.paths import BRIDGE, HOST_ADDRESS, LOCAL_ADDRESS, RUN
-from tests.cluster.harness.shell import CommandFailed, find, run
+from harness.paths import BRIDGE, HOST_ADDRESS, LOCAL_ADDRESS, RUN
+from harness.shell import CommandFailed, find, run
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _REMEMBERED = RUN / "ip_forward.before"

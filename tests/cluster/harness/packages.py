@@ -2,7 +2,7 @@
 
 import os
 
-from tests.cluster.harness.shell import find, run
+from harness.shell import find, run
 
 # A program that each package brings: what is on PATH needs no package.
 CLUSTER = {

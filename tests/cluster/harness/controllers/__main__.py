@@ -1,15 +1,15 @@
-"""The controllers as one process: `python -m tests.cluster.harness.controllers RUN`, ended by SIGTERM."""
+"""The controllers as one process: `python -m harness.controllers RUN`, ended by SIGTERM."""
 
 import asyncio
 import signal
 import sys
 from pathlib import Path
 
-from tests.cluster.harness.controllers.api import client
-from tests.cluster.harness.controllers.ingress import IngressController
-from tests.cluster.harness.controllers.targets import write_targets
-from tests.cluster.harness.knative import INGRESS_CLASS
-from tests.cluster.harness.paths import API_SERVER, HOST_ADDRESS, LOCAL_ADDRESS
+from harness.controllers.api import client
+from harness.controllers.ingress import IngressController
+from harness.controllers.targets import write_targets
+from harness.knative import INGRESS_CLASS
+from harness.paths import API_SERVER, HOST_ADDRESS, LOCAL_ADDRESS
 
 
 async def work(run: Path) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-from tests.cluster.harness.controllers.envoy import Json
+
+from harness.controllers.envoy import Json
 
 _WATCH_SECONDS = 300
 

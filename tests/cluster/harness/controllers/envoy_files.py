@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.harness.controllers import envoy
-from tests.cluster.harness.controllers.envoy import Json
+from harness.controllers import envoy
+from harness.controllers.envoy import Json
 
 LISTENERS = ("public", "local")
 

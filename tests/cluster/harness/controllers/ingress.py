@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from tests.cluster.harness.controllers import api, envoy, envoy_files
-from tests.cluster.harness.controllers.envoy import Json
+
+from harness.controllers import api, envoy, envoy_files
+from harness.controllers.envoy import Json
 
 GROUP = "/apis/networking.internal.knative.dev/v1alpha1"
 _CLASS_ANNOTATIONS = ("networking.knative.dev/ingress-class", "networking.knative.dev/ingress.class")

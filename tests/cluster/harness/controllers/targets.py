@@ -1,43 +1,32 @@
-"""Pods -> the targets that Prometheus scrapes, as a file that it watches.
+"""Pods -> what Prometheus' discovery would find of them, as a file that it watches.
 
-Debian's Prometheus is built without discovery in Kubernetes; the labels are those that its relabelling would give: the
-operator's queries rely on them.
+Debian's Prometheus is built without discovery in Kubernetes. A file can carry the same meta labels as the discovery's
+role `pod` (prometheus/discovery/kubernetes/pod.go), so the relabelling of manifests/prometheus.yaml is tested as it is.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import httpx
-from tests.cluster.harness.controllers import api
-from tests.cluster.harness.controllers.envoy import Json
 
-SERVER_PORT, QUEUE_PROXY_PORT, KNATIVE_PORT = 9464, 9091, 9090
-_KNATIVE_COMPONENTS = {"activator", "autoscaler"}
-_LABELS = {
-    "service_name": "serving.knative.dev/service",
-    "revision_name": "serving.knative.dev/revision",
-    "configuration_name": "serving.knative.dev/configuration",
-}
+from harness.controllers import api
+from harness.controllers.envoy import Json
+
+_META = "__meta_kubernetes_"
 
 
 def targets(pods: Iterable[Json]) -> list[Json]:
-    """Returns Prometheus' target groups for those `pods` that run."""
-    found = []
-    for pod in sorted(pods, key=lambda pod: (pod["metadata"]["namespace"], pod["metadata"]["name"])):
-        metadata, status = pod["metadata"], pod.get("status", {})
-        labels = metadata.get("labels", {})
-        if status.get("phase") != "Running" or not status.get("podIP"):
-            continue
-        if "serving.knative.dev/service" in labels:
-            ours = {name: labels[label] for name, label in _LABELS.items() if label in labels}
-            ours |= {"namespace_name": metadata["namespace"], "pod_name": metadata["name"]}
-            found.append(_group(status["podIP"], SERVER_PORT, {"job": "everwarm-server", **ours}))
-            found.append(_group(status["podIP"], QUEUE_PROXY_PORT, {"job": "queue-proxy", **ours}))
-        elif metadata["namespace"] == "knative-serving" and labels.get("app") in _KNATIVE_COMPONENTS:
-            own = {"job": "knative", "component": labels["app"], "pod_name": metadata["name"]}
-            found.append(_group(status["podIP"], KNATIVE_PORT, own))
-    return found
+    """Returns a target group for each port that a container of the `pods` with an address declares."""
+    ordered = sorted(pods, key=lambda pod: (pod["metadata"]["namespace"], pod["metadata"]["name"]))
+    return [
+        _group(pod, container["name"], port)
+        for pod in ordered
+        if pod.get("status", {}).get("podIP")
+        for container in pod["spec"]["containers"]
+        for port in container.get("ports", [])
+    ]
 
 
 async def write_targets(server: httpx.AsyncClient, path: Path) -> None:
@@ -54,5 +43,19 @@ async def write_targets(server: httpx.AsyncClient, path: Path) -> None:
     await pods.follow()
 
 
-def _group(address: str, port: int, labels: dict[str, str]) -> Json:
-    return {"targets": [f"{address}:{port}"], "labels": labels}
+def _group(pod: Json, container: str, port: Json) -> Json:
+    metadata, status = pod["metadata"], pod["status"]
+    labels = {
+        f"{_META}namespace": metadata["namespace"],
+        f"{_META}pod_name": metadata["name"],
+        f"{_META}pod_ip": status["podIP"],
+        f"{_META}pod_phase": status.get("phase", ""),
+        f"{_META}pod_container_name": container,
+        f"{_META}pod_container_port_name": port.get("name", ""),
+        f"{_META}pod_container_port_number": str(port["containerPort"]),
+    }
+    for name, value in metadata.get("labels", {}).items():
+        sanitized = re.sub(r"\W", "_", name, flags=re.ASCII)
+        labels[f"{_META}pod_label_{sanitized}"] = value
+        labels[f"{_META}pod_labelpresent_{sanitized}"] = "true"
+    return {"targets": [f"{status['podIP']}:{port['containerPort']}"], "labels": labels}
