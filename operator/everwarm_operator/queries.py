@@ -11,6 +11,8 @@ Three traps shape them:
 2. Only the activator sees a request wait for a replica that does not exist, so latency, rate and requests in flight are
    the larger of its figures and the server's.
 3. Knative renamed all its metrics in 1.19, and went from milliseconds to seconds. Both generations are asked for.
+4. A whole number in `le` is written "5" or "5.0", by the program that counts, the format and Prometheus' version. Both
+   are asked for.
 """
 
 BY = "namespace_name, service_name"
@@ -19,7 +21,21 @@ _BIRTH_GRACE_SECONDS = 30
 _ACTIVATOR_TARGETS = ('up{pod_name=~"activator-.+"}', 'up{pod=~"activator-.+"}', 'up{job=~".*activator.*"}')
 _READY_SINCE = "everwarm_ready_time_seconds"
 # From 1.19 on the activator and every queue-proxy use one metric name; these labels stand on the activator's only.
-_NEW = '{kn_service_name!="",kn_revision_name!=""}'
+_NEW_LABELS = 'kn_service_name!="",kn_revision_name!=""'
+_NEW = f"{{{_NEW_LABELS}}}"
+# Bounds of the server's latency (s), each with one of the activator's that is at least half a second above it: up to
+# Knative 1.18 in ms (knative.dev/serving@v0.42.2/pkg/activator/handler/metrics.go), from 1.19 on in s and up to 10
+# (go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp@v0.67.0/internal/semconv/server.go).
+WAIT_BOUNDS = (
+    ("0.5", "1000", "1"),
+    ("1.5", "2000", "2.5"),
+    ("2.5", "5000", "5"),
+    ("5", "10000", "7.5"),
+    ("10", "20000", None),
+    ("30", "50000", None),
+)
+# The part of the requests that a bound has to cover at the servers, before more than it at the activator is a wait.
+_COVERED = 0.95
 
 
 def request_rate(window: int) -> str:
@@ -56,8 +72,12 @@ def service_seconds(window: int) -> str:
 
 
 def cold_start_fraction(window: int) -> str:
-    """Part of the requests that found no warm replica, 0 to 1; nothing where no request finished."""
-    cold = _increase("everwarm_cold_start_requests_total", window)
+    """Part of the requests that found no warm replica (free), 0 to 1; nothing where no request finished.
+
+    The servers know who came before they were ready by a header that few ingresses add; without it, they see only what
+    reaches them right after readiness. Whoever waited at the activator found no replica free, and needs no header.
+    """
+    cold = _larger(_increase("everwarm_cold_start_requests_total", window), _waited(window))
     return f"clamp_max(({cold}) / (({_server_requests(window)}) > 0), 1)"
 
 
@@ -131,6 +151,45 @@ def _activator_requests(window: int) -> str:
     counter = f"http_server_request_duration_seconds_count{_NEW}"
     new = _renamed(_activator_increase(counter, window, "k8s_namespace_name, kn_service_name"), BY)
     return f"({old}) or ({new})"
+
+
+def _waited(window: int) -> str:
+    """Requests that spent at least half a second more at the activator than at a server.
+
+    For a bound b at the servers and one a above it at the activator, the requests over a less those over b are no more
+    than those that waited for longer than a - b: a lower limit, and so is the largest of all pairs. A client that left
+    while it waited is in it, for the activator counts it with the time that it stayed.
+
+    Prometheus does not scrape both at once, so one side may be ahead by the requests of a scrape interval. Only bounds
+    that cover 95 % at the servers are used: then at most 5 % of those requests are taken for waiting while the load
+    grows, and none where all keep the bound. Those that waited and whose server is not scraped yet are seen late.
+    """
+    within = _bounded(_increase(f"everwarm_request_seconds_bucket{{{_le(0)}}}", window, f"{BY}, le"), 0)
+    requests = _server_requests(window)
+    old = _activator_increase(f"activator_request_latencies_bucket{{{_le(1)}}}", window, f"{BY}, le")
+    counter = f"http_server_request_duration_seconds_bucket{{{_NEW_LABELS},{_le(2)}}}"
+    new = _renamed(_activator_increase(counter, window, _NEW_LE))
+    through = f"({_bounded(old, 1)}) or ({_bounded(new, 2)})"
+    over = f"({requests}) - on ({BY}) group_right () ({within})"
+    over_at_activator = f"({_activator_requests(window)}) - on ({BY}) group_right () ({through})"
+    covered = f"({within}) >= on ({BY}) group_left () ({_COVERED} * (({requests}) > 0))"
+    longer = f"(({over_at_activator}) - on ({BY}, le) ({over})) and on ({BY}, le) ({covered})"
+    return f"clamp_min(max by ({BY}) ({longer}), 0)"
+
+
+def _le(column: int) -> str:
+    """The selector of one column of `WAIT_BOUNDS`."""
+    bounds = (row[column] for row in WAIT_BOUNDS)
+    return f'le=~"({"|".join(bound.replace(".", "[.]") for bound in bounds if bound)})([.]0)?"'
+
+
+def _bounded(buckets: str, column: int) -> str:
+    """The buckets of one column of `WAIT_BOUNDS`, with the server's bounds in `le`."""
+    for row in WAIT_BOUNDS:
+        if bound := row[column]:
+            pattern = f"{bound.replace('.', '[.]')}([.]0)?"
+            buckets = f'label_replace({buckets}, "bound", "{row[0]}", "le", "{pattern}")'
+    return f'sum by ({BY}, le) (label_replace({buckets}, "le", "$1", "bound", "(.+)"))'
 
 
 def _busy_seconds(window: int) -> str:
