@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint test-cluster cluster-up cluster-down crds clean
+.PHONY: help venv demo test lint bench test-cluster cluster-up cluster-down crds clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ lint: venv ## ruff, mypy and the import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: venv ## this server beside its peers and its limit; BENCH_FLAGS=--quick bounds it to 5 minutes
+	$(BIN)/python -m bench.serving $(BENCH_FLAGS)
 
 test-cluster: venv ## the real Kubernetes + Knative: needs root, or a KUBECONFIG
 	$(BIN)/python -m pytest tests/cluster --timeout 1200 -v
