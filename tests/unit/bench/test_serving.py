@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-
 from bench.peers import models
 from bench.rig import report
 from bench.rig.contenders import LIMIT, OURS
