@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench test-cluster cluster-up cluster-down crds clean
+.PHONY: help venv demo test lint bench test-cluster cluster-packages cluster-up cluster-down crds clean
 
 help: ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +40,9 @@ bench: venv ## this server beside its peers and its limit; BENCH_FLAGS=--quick b
 
 test-cluster: venv ## the real Kubernetes + Knative: needs root, or a KUBECONFIG
 	$(BIN)/python -m pytest tests/cluster --timeout 1200 -v
+
+cluster-packages: venv ## install what the cluster tests need of Debian (root)
+	PYTHONPATH=tests/cluster $(BIN)/python -m harness packages
 
 cluster-up: venv ## start the local cluster and leave it running
 	PYTHONPATH=tests/cluster $(BIN)/python -m harness up
