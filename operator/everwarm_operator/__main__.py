@@ -15,6 +15,7 @@ from everwarm_operator.passes import Passes
 from everwarm_operator.prometheus import HttpPrometheus
 from everwarm_operator.settings import Settings
 from everwarm_operator.telemetry import Telemetry
+from everwarm_operator.wake import HttpWaker
 
 
 def main() -> None:
@@ -46,8 +47,9 @@ async def _passes(settings: Settings) -> AsyncIterator[Passes]:
         async with (
             KubernetesApi(namespaces=settings.namespace_names) as kube,
             HttpPrometheus(settings.prometheus_url) as prometheus,
+            HttpWaker() as waker,
         ):
-            yield Passes(kube, prometheus, settings, telemetry, instance=platform.node() or "everwarm")
+            yield Passes(kube, prometheus, waker, settings, telemetry, instance=platform.node() or "everwarm")
 
 
 @contextlib.contextmanager

@@ -3,16 +3,16 @@
 Messages hold no figure that moves by itself from pass to pass: a status that says nothing new is not written.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from everwarm_operator.api.conditions import METRICS_AVAILABLE, READY, SCALING_ACTIVE, WITHIN_SLO, Claim, Truth
 from everwarm_operator.api.v1alpha1 import Observed
 from everwarm_operator.facts import ServiceFacts
 from everwarm_operator.floor import RevisionPlan, Undecided
+from everwarm_operator.wake import AFTER_SECONDS
 from everwarm_planner.observation import MissingObservation, Observation
 from everwarm_planner.wording import replicas
-
-NOT_TAKEN_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,13 @@ class Progress:
         write_error: why the last attempt to write a floor failed.
         reverted: revisions whose floor was written and is another again.
         short_seconds: by revision, for how long Knative has run fewer replicas than the floor it was told.
+        wake_errors: by revision, why the last request that should wake it did not get through.
     """
 
     write_error: str | None = None
     reverted: tuple[str, ...] = ()
-    short_seconds: tuple[tuple[str, float], ...] = ()
+    short_seconds: Mapping[str, float] = field(default_factory=dict)
+    wake_errors: Mapping[str, str] = field(default_factory=dict)
 
 
 def ready(facts: ServiceFacts, progress: Progress) -> Claim:
@@ -86,18 +88,20 @@ def _blocked(plans: tuple[RevisionPlan, ...], progress: Progress) -> Claim | Non
     if progress.reverted:
         names = ", ".join(progress.reverted)
         return Claim(SCALING_ACTIVE, "False", "FloorReverted", f"Somebody else changes the floor of {names} back.")
-    short = {name for name, seconds in progress.short_seconds if seconds > NOT_TAKEN_SECONDS}
     for plan in plans:
-        if plan.name in short and plan.live == plan.floor:
-            sentence = (
-                f"Revision {plan.name} has a floor of {plan.floor}, but Knative asks for {replicas(plan.replicas)}."
+        if progress.short_seconds.get(plan.name, 0.0) > AFTER_SECONDS and plan.live == plan.floor:
+            return Claim(
+                SCALING_ACTIVE, "False", "FloorNotTaken", _not_taken(plan, progress.wake_errors.get(plan.name))
             )
-            if plan.replicas == 0:
-                sentence += (
-                    " A revision that was never used since Knative's autoscaler started waits for a first request."
-                )
-            return Claim(SCALING_ACTIVE, "False", "FloorNotTaken", sentence)
     return None
+
+
+def _not_taken(plan: RevisionPlan, wake_error: str | None) -> str:
+    sentence = f"Revision {plan.name} has a floor of {plan.floor}, but Knative asks for {replicas(plan.replicas)}."
+    if plan.replicas > 0:
+        return sentence
+    sentence += " A revision that was never used since Knative's autoscaler started waits for a first request"
+    return f"{sentence}: it is sent one." if wake_error is None else f"{sentence}, which failed: {wake_error}."
 
 
 def within_slo(

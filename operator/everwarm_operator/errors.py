@@ -5,6 +5,7 @@ OperatorError
   PrometheusError      no trustworthy answer
     Unreachable        refused, timed out, or a status that says so
     BadAnswer          answered with something that is no answer: HTML, truncated JSON, a warning, too much
+  WakeError            a revision at zero was not reached by the request that should wake it
 """
 
 
@@ -30,3 +31,7 @@ class Unreachable(PrometheusError):
 
 class BadAnswer(PrometheusError):
     """An answer that can't be believed."""
+
+
+class WakeError(OperatorError):
+    """A request that should wake a revision did not get through."""

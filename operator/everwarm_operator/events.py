@@ -1,5 +1,6 @@
 """One constructor for each Event that a user can see. Pure."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from everwarm_operator.api.v1alpha1 import GROUP, KIND, VERSION, ModelService
@@ -8,12 +9,36 @@ from everwarm_planner.decision import Decision
 _NOTE_MAX_CHARACTERS = 1024  # more is refused
 
 
-def floor_moved(service: ModelService, decision: Decision, *, now: str, instance: str) -> dict[str, Any]:
-    """That the floor was raised or lowered; the note is the decision's sentence.
+@dataclass(frozen=True, slots=True)
+class News:
+    """What an Event tells: words for machines (reason, action), a sentence for people, and whether it is bad."""
+
+    reason: str
+    action: str
+    sentence: str
+    is_bad: bool = False
+
+
+def floor_moved(decision: Decision) -> News:
+    """That the floor was raised or lowered; the sentence is the decision's."""
+    reason = "FloorRaised" if decision.floor > decision.previous_floor else "FloorLowered"
+    return News(reason, "MoveFloor", decision.sentence)
+
+
+def woken(revision: str, error: str | None) -> News:
+    """That a revision at zero was sent a request, or that this failed."""
+    about = f"Knative starts no replica of {revision} for its floor, as it does where its autoscaler has just started"
+    if error is None:
+        return News("RevisionWoken", "WakeRevision", f"{about}: a first request was sent to wake it.")
+    return News("WakeFailed", "WakeRevision", f"{about}, and the request to wake it failed: {error}.", is_bad=True)
+
+
+def event(service: ModelService, news: News, *, now: str, instance: str) -> dict[str, Any]:
+    """The Event.
 
     Args:
-        service: whose floor.
-        decision: one that moves it.
+        service: whom it is about.
+        news: what it tells.
         now: RFC 3339 with microseconds.
         instance: the name of this operator's process.
     """
@@ -29,10 +54,10 @@ def floor_moved(service: ModelService, decision: Decision, *, now: str, instance
             "name": metadata.name,
             "uid": metadata.uid,
         },
-        "type": "Normal",
-        "reason": "FloorRaised" if decision.floor > decision.previous_floor else "FloorLowered",
-        "action": "MoveFloor",
-        "note": decision.sentence[:_NOTE_MAX_CHARACTERS],
+        "type": "Warning" if news.is_bad else "Normal",
+        "reason": news.reason,
+        "action": news.action,
+        "note": news.sentence[:_NOTE_MAX_CHARACTERS],
         "eventTime": now,
         "reportingController": f"{GROUP}/operator",
         "reportingInstance": instance,

@@ -28,10 +28,10 @@ class Objects:
 
 @dataclass(frozen=True, slots=True)
 class RevisionFacts:
-    """A revision that stands in the service's traffic.
+    """A revision of the service.
 
     Attributes:
-        percent: its part of the traffic; 0 for one that only has a tag.
+        percent: its part of the traffic; 0 for one that only has a tag, or that has left the traffic.
         revision_annotations: `autoscaling.knative.dev/*` of the Revision; `None` if there is no such object.
         podautoscaler_annotations: the same of its PodAutoscaler.
         template_annotations: the same of its Deployment's pod template.
@@ -50,19 +50,23 @@ class RevisionFacts:
 
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
-    """The Knative Service of a ModelService and its routed revisions.
+    """The Knative Service of a ModelService and its revisions.
 
     Attributes:
         live: the raw Knative Service; `None` if there is none yet.
         ready: its condition Ready as (status, reason, message), of its present generation; `None` before there is one.
         url: where it answers.
         revisions: those in its traffic.
+        left: all others of its revisions.
+        address: where it answers inside the cluster.
     """
 
     live: Raw | None = None
     ready: tuple[str, str, str] | None = None
     url: str | None = None
     revisions: tuple[RevisionFacts, ...] = ()
+    left: tuple[RevisionFacts, ...] = ()
+    address: str | None = None
 
     @property
     def ready_replicas(self) -> int:
@@ -75,20 +79,25 @@ def read(objects: Objects) -> dict[Key, ServiceFacts]:
     revisions = {_key(item): item for item in objects.revisions}
     autoscalers = {_key(item): item for item in objects.podautoscalers}
     deployments = {(_namespace(item), _labels(item).get(REVISION_LABEL, "")): item for item in objects.deployments}
+    names: defaultdict[Key, list[str]] = defaultdict(list)
+    for namespace, name in revisions:
+        names[namespace, _labels(revisions[namespace, name]).get(SERVICE_LABEL, "")].append(name)
+
+    def revision(namespace: str, name: str, percent: int) -> RevisionFacts:
+        key = (namespace, name)
+        return _revision(name, percent, revisions.get(key), autoscalers.get(key), deployments.get(key))
+
     found = {}
     for service in objects.services:
-        namespace = _namespace(service)
-        routed = tuple(
-            _revision(
-                name,
-                percent,
-                revisions.get((namespace, name)),
-                autoscalers.get((namespace, name)),
-                deployments.get((namespace, name)),
-            )
-            for name, percent in _traffic(service).items()
+        key, status, traffic = _key(service), service.get("status", {}), _traffic(service)
+        found[key] = ServiceFacts(
+            live=service,
+            ready=_ready(service),
+            url=status.get("url"),
+            revisions=tuple(revision(key[0], name, percent) for name, percent in traffic.items()),
+            left=tuple(revision(key[0], name, 0) for name in names[key] if name not in traffic),
+            address=(status.get("address") or {}).get("url"),
         )
-        found[_key(service)] = ServiceFacts(service, _ready(service), service.get("status", {}).get("url"), routed)
     return found
 
 

@@ -12,9 +12,10 @@ copied to its Deployment's pod template, from 1.21 they are not. Our template al
 
 import enum
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from everwarm_operator.facts import AUTOSCALING, MIN_SCALE, RevisionFacts
+from everwarm_operator.facts import AUTOSCALING, MIN_SCALE, RevisionFacts, ServiceFacts
 
 _MAX_SCALE = (AUTOSCALING + "max-scale", AUTOSCALING + "maxScale")
 _ACTIVATION_SCALE = (AUTOSCALING + "activation-scale",)
@@ -60,9 +61,46 @@ class RevisionPlan:
         return self.live != self.floor and isinstance(self.target, Target)
 
 
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A floor of ours on a revision that has left the traffic, where Knative ignores it until a rollback.
+
+    Attributes:
+        name: of the revision.
+        floor: what we wrote, as the status remembers.
+        target: the object to take it off from, or why that is not known.
+    """
+
+    name: str
+    floor: int
+    target: Target | Undecided
+
+
 def plan(floor: int, revisions: tuple[RevisionFacts, ...]) -> tuple[RevisionPlan, ...]:
     """The plan of each routed revision, for a service's floor (replicas)."""
     return tuple(_plan(floor, revision) for revision in revisions)
+
+
+def leftovers(remembered: Mapping[str, int], facts: ServiceFacts) -> tuple[Leftover, ...]:
+    """What is still to be taken off, of revisions that left the traffic; nothing of what somebody else wrote since.
+
+    Args:
+        remembered: floor by revision, as the status says.
+        facts: of the service.
+    """
+    routed = {revision.name for revision in facts.revisions}
+    left = {revision.name: revision for revision in facts.left}
+    found = []
+    for name, value in remembered.items():
+        if name in routed or value < 1:
+            continue
+        if not routed:  # not a service without traffic, but one that Knative has not described yet
+            found.append(Leftover(name, value, Undecided("No revision gets traffic yet")))
+        elif name in left:
+            where = target(left[name])
+            if isinstance(where, Undecided) or _live(left[name], where) == value:
+                found.append(Leftover(name, value, where))
+    return tuple(found)
 
 
 def share(floor: int, percent: int) -> int:
@@ -88,21 +126,29 @@ def target(revision: RevisionFacts) -> Target | Undecided:
 
 def _plan(floor: int, revision: RevisionFacts) -> RevisionPlan:
     where = target(revision)
-    on_autoscaler = where is Target.POD_AUTOSCALER
-    annotations = (revision.podautoscaler_annotations if on_autoscaler else revision.revision_annotations) or {}
+    annotations = _annotations(revision, where)
     wanted = share(floor, revision.percent)
     for limit in (_number(annotations, _MAX_SCALE), _number(annotations, _ACTIVATION_SCALE)):
         if limit:  # 0 and absent mean no limit; Knative's webhook refuses a min-scale over either
             wanted = min(wanted, limit)
-    live = _number(annotations, (MIN_SCALE, AUTOSCALING + "minScale"))
-    return RevisionPlan(revision.name, revision.percent, wanted, live, where, revision.wanted_replicas)
+    return RevisionPlan(
+        revision.name, revision.percent, wanted, _live(revision, where), where, revision.wanted_replicas
+    )
 
 
-def _number(annotations: object, keys: tuple[str, ...]) -> int:
+def _annotations(revision: RevisionFacts, where: Target | Undecided) -> Mapping[str, str]:
+    on_autoscaler = where is Target.POD_AUTOSCALER
+    return (revision.podautoscaler_annotations if on_autoscaler else revision.revision_annotations) or {}
+
+
+def _live(revision: RevisionFacts, where: Target | Undecided) -> int:
+    return _number(_annotations(revision, where), (MIN_SCALE, AUTOSCALING + "minScale"))
+
+
+def _number(annotations: Mapping[str, str], keys: tuple[str, ...]) -> int:
     """The first of the keys that is there, as Knative reads it; 0 where none is or it is no number."""
-    values = annotations if isinstance(annotations, dict) else {}
     for key in keys:
-        if key in values:
-            text = str(values[key])
+        if key in annotations:
+            text = str(annotations[key])
             return int(text) if text.isdecimal() else 0
     return 0

@@ -72,8 +72,8 @@ class Kube(Protocol):
     async def apply_service(self, manifest: Raw) -> Raw:
         """Make the Knative Service so (server-side apply) and return it."""
 
-    async def annotate(self, target: Target, key: Key, annotation: str, value: str) -> None:
-        """Set one annotation of a Revision or a PodAutoscaler and touch nothing else."""
+    async def annotate(self, target: Target, key: Key, annotation: str, value: str | None) -> None:
+        """Set (or, with `None`, remove) one annotation of a Revision or a PodAutoscaler and touch nothing else."""
 
     async def patch_status(self, key: Key, patch: Raw) -> None:
         """Merge into a ModelService's status."""
@@ -139,7 +139,7 @@ class KubernetesApi:
         path = SERVICES.path(metadata["namespace"], metadata["name"])
         return await self._call("PATCH", path, {"fieldManager": FIELD_MANAGER, "force": "true"}, manifest, _APPLY)
 
-    async def annotate(self, target: Target, key: Key, annotation: str, value: str) -> None:
+    async def annotate(self, target: Target, key: Key, annotation: str, value: str | None) -> None:
         """See `Kube.annotate`."""
         body = {"metadata": {"annotations": {annotation: value}}}
         await self._call("PATCH", _TARGETS[target].path(*key), {"fieldManager": FIELD_MANAGER}, body, _MERGE)
@@ -189,7 +189,7 @@ class KubernetesApi:
             try:
                 status, headers, content = await self._once(method, path, query, body, content_type)
             except (aiohttp.ClientError, TimeoutError, OSError) as failure:
-                error = KubeError(f"The API server can't be reached: {failure or type(failure).__name__}")
+                error = KubeError(f"The API server can't be reached: {str(failure) or type(failure).__name__}")
                 is_repeated = 500 in repeated
             else:
                 if status < 300:

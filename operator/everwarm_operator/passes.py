@@ -17,6 +17,7 @@ from everwarm_operator.prometheus import Prometheus
 from everwarm_operator.reconcile import Reconciler
 from everwarm_operator.settings import Settings
 from everwarm_operator.telemetry import Telemetry
+from everwarm_operator.wake import Waker
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Passes:
     Args:
         kube: the cluster.
         prometheus: who measures.
+        waker: who wakes revisions.
         settings: interval, window, staleness.
         telemetry: where to count.
         instance: name of this process, for events.
@@ -43,6 +45,7 @@ class Passes:
         self,
         kube: Kube,
         prometheus: Prometheus,
+        waker: Waker,
         settings: Settings,
         telemetry: Telemetry,
         *,
@@ -54,7 +57,7 @@ class Passes:
         self._settings = settings
         self._telemetry = telemetry
         self._clock = clock
-        self._reconciler = Reconciler(kube, settings.server_image, telemetry, instance)
+        self._reconciler = Reconciler(kube, waker, settings.server_image, telemetry, instance)
         self._requested: set[Key] = set()
         self._wake = asyncio.Event()
         self._ended_at: float | None = None

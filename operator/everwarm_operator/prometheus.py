@@ -70,7 +70,9 @@ class HttpPrometheus:
         except httpx.TimeoutException as error:
             raise Unreachable(f"Prometheus at {self._url} did not answer within {TIMEOUT_SECONDS:g} s") from error
         except httpx.HTTPError as error:
-            raise Unreachable(f"Prometheus at {self._url} can't be reached: {error or type(error).__name__}") from error
+            raise Unreachable(
+                f"Prometheus at {self._url} can't be reached: {str(error) or type(error).__name__}"
+            ) from error
         if response.status_code != httpx.codes.OK:
             raise Unreachable(f"Prometheus at {self._url} answered HTTP {response.status_code}{_reason(body)}")
         return samples(body)

@@ -1,4 +1,4 @@
-"""One ModelService in one pass: child -> observation -> decision -> status -> floor -> event.
+"""One ModelService in one pass: child -> observation -> decision -> status -> floor -> wake-up -> event.
 
 The order is on purpose: the status, with the new floor, is written before the floor is. An operator that dies between
 the two finds the decision in the status and finishes the work; the other way round it would lower what it just raised.
@@ -12,18 +12,19 @@ from typing import Any
 
 import pydantic
 
-from everwarm_operator import claims, events, floor, observe, planning, report
+from everwarm_operator import claims, events, floor, observe, planning, report, wake
 from everwarm_operator.api import conditions
 from everwarm_operator.api.v1alpha1 import ModelService
 from everwarm_operator.claims import Progress
-from everwarm_operator.errors import KubeError, OperatorError
+from everwarm_operator.errors import KubeError, OperatorError, WakeError
+from everwarm_operator.events import News
 from everwarm_operator.facts import MIN_SCALE, Key, Raw, ServiceFacts
-from everwarm_operator.floor import RevisionPlan, Target
+from everwarm_operator.floor import Leftover, RevisionPlan, Target
 from everwarm_operator.kube import Kube
 from everwarm_operator.observe import Readings
 from everwarm_operator.resources import knative
 from everwarm_operator.telemetry import Telemetry
-from everwarm_planner.decision import Decision
+from everwarm_operator.wake import Waker
 from everwarm_planner.memory import Memory
 
 logger = logging.getLogger(__name__)
@@ -38,19 +39,21 @@ class _State:
     memory: Memory | None = None
     written: dict[str, int] = field(default_factory=dict)
     short_since: dict[str, float] = field(default_factory=dict)
+    woken_at: dict[str, float] = field(default_factory=dict)
+    wake_errors: dict[str, str] = field(default_factory=dict)
     write_error: str | None = None
 
     def look_back(self, plans: tuple[RevisionPlan, ...], now: float) -> Progress:
         """Compare what was written with what stands."""
-        for plan in plans:
-            if plan.live == plan.floor and plan.replicas < plan.floor:
-                self.short_since.setdefault(plan.name, now)
-            else:
-                self.short_since.pop(plan.name, None)
+        short = {plan.name for plan in plans if plan.live == plan.floor and plan.replicas < plan.floor}
+        self.short_since = {name: self.short_since.get(name, now) for name in short}
+        self.woken_at = {name: at for name, at in self.woken_at.items() if name in short}
+        self.wake_errors = {name: error for name, error in self.wake_errors.items() if name in short}
         return Progress(
             write_error=self.write_error,
             reverted=tuple(plan.name for plan in plans if self.written.get(plan.name, plan.live) != plan.live),
-            short_seconds=tuple((name, now - since) for name, since in self.short_since.items()),
+            short_seconds={name: now - since for name, since in self.short_since.items()},
+            wake_errors=dict(self.wake_errors),
         )
 
 
@@ -59,13 +62,15 @@ class Reconciler:
 
     Args:
         kube: the cluster.
+        waker: who wakes revisions.
         server_image: of services that name none.
         telemetry: where to count.
         instance: name of this process, for events.
     """
 
-    def __init__(self, kube: Kube, server_image: str, telemetry: Telemetry, instance: str) -> None:
+    def __init__(self, kube: Kube, waker: Waker, server_image: str, telemetry: Telemetry, instance: str) -> None:
         self._kube = kube
+        self._waker = waker
         self._server_image = server_image
         self._telemetry = telemetry
         self._instance = instance
@@ -109,6 +114,7 @@ class Reconciler:
         memory = state.memory or planning.remembered(wanted, old, facts)
         decision, memory = planning.planner(wanted.spec).decide(observation, memory)
         plans = floor.plan(decision.floor, facts.revisions)
+        leftovers = floor.leftovers(report.remembered_floors(old), facts)
         progress = state.look_back(plans, now)
         observed = report.published(old, observation, rfc3339(now))
         outcome = report.Outcome(
@@ -124,13 +130,18 @@ class Reconciler:
                 claims.scaling_active(plans, facts, progress),
                 claims.within_slo(observation, observed, wanted.spec.slo.p95_milliseconds),
             ),
+            leftovers=leftovers,
         )
         await self._write_status(raw, report.status(old, outcome, rfc3339(now)))
         state.memory = memory
         await self._write_floors(wanted, state, plans)
+        await self._take_off(wanted, leftovers)
         self._telemetry.decisions.labels(decision.reason.value).inc()
         if decision.changed:
-            await self._tell(wanted, decision, now)
+            await self._tell(wanted, events.floor_moved(decision), now)
+        woken_ago = {name: now - at for name, at in state.woken_at.items()}
+        for call in wake.due(plans, facts, progress.short_seconds, woken_ago):
+            await self._wake(wanted, state, call, now)
 
     async def _with_child(self, wanted: ModelService, facts: ServiceFacts) -> ServiceFacts:
         """See that the Knative Service is as the spec says."""
@@ -170,11 +181,38 @@ class Reconciler:
         state.written = {name: value for name, value in state.written.items() if name in routed}
         state.write_error = "; ".join(errors) or None
 
-    async def _tell(self, wanted: ModelService, decision: Decision, now: float) -> None:
-        logger.info("%s/%s: %s", wanted.metadata.namespace, wanted.metadata.name, decision.sentence)
+    async def _take_off(self, wanted: ModelService, leftovers: tuple[Leftover, ...]) -> None:
+        """Remove our floors from revisions without traffic. One that fails stays in the status, for the next pass."""
+        for left in leftovers:
+            if not isinstance(left.target, Target):
+                continue
+            result = "removed"
+            try:
+                await self._kube.annotate(left.target, (wanted.metadata.namespace, left.name), MIN_SCALE, None)
+            except KubeError as error:
+                result = "failed"
+                logger.warning("The floor of %s, which gets no traffic, can't be removed: %s", left.name, error)
+            self._telemetry.floor_writes.labels(left.target.value, result).inc()
+
+    async def _wake(self, wanted: ModelService, state: _State, call: wake.Call, now: float) -> None:
+        """Send a revision its first request, and tell so once for all that it may take."""
+        is_news = call.revision not in state.woken_at
+        state.woken_at[call.revision] = now
+        state.wake_errors.pop(call.revision, None)
+        try:
+            result: str = await self._waker.wake(call.url)
+        except WakeError as error:
+            result = "failed"
+            state.wake_errors[call.revision] = str(error)
+        self._telemetry.wakes.labels(result).inc()
+        if is_news:
+            await self._tell(wanted, events.woken(call.revision, state.wake_errors.get(call.revision)), now)
+
+    async def _tell(self, wanted: ModelService, news: News, now: float) -> None:
+        logger.info("%s/%s: %s", wanted.metadata.namespace, wanted.metadata.name, news.sentence)
         try:
             await self._kube.create_event(
-                events.floor_moved(wanted, decision, now=rfc3339(now, "microseconds"), instance=self._instance)
+                events.event(wanted, news, now=rfc3339(now, "microseconds"), instance=self._instance)
             )
         except KubeError as error:
             logger.warning("An event of %s is lost: %s", wanted.metadata.name, error)

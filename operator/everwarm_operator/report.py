@@ -10,9 +10,9 @@ from typing import Any
 
 from everwarm_operator.api import conditions
 from everwarm_operator.api.conditions import Claim
-from everwarm_operator.api.v1alpha1 import Observed
+from everwarm_operator.api.v1alpha1 import Observed, Status
 from everwarm_operator.facts import Raw, ServiceFacts
-from everwarm_operator.floor import RevisionPlan
+from everwarm_operator.floor import Leftover, RevisionPlan
 from everwarm_planner.decision import Decision
 from everwarm_planner.memory import Memory
 from everwarm_planner.observation import MissingObservation, Observation
@@ -32,6 +32,7 @@ class Outcome:
         memory: what the planner remembers.
         plans: the parts of the floor.
         claims: what the conditions say.
+        leftovers: floors on revisions without traffic: remembered here until they are taken off.
     """
 
     generation: int
@@ -41,6 +42,7 @@ class Outcome:
     memory: Memory
     plans: tuple[RevisionPlan, ...]
     claims: tuple[Claim, ...]
+    leftovers: tuple[Leftover, ...] = ()
 
 
 def published(old: Raw, observation: Observation | MissingObservation, now: str) -> Observed | None:
@@ -72,7 +74,10 @@ def status(old: Raw, outcome: Outcome, now: str) -> dict[str, Any]:
         "observedGeneration": outcome.generation,
         "floor": outcome.decision.floor,
         "readyReplicas": outcome.facts.ready_replicas,
-        "revisions": [{"name": plan.name, "percent": plan.percent, "floor": plan.floor} for plan in outcome.plans],
+        "revisions": [
+            *({"name": plan.name, "percent": plan.percent, "floor": plan.floor} for plan in outcome.plans),
+            *({"name": left.name, "percent": 0, "floor": left.floor} for left in outcome.leftovers),
+        ],
         "conditions": conditions.merge(
             old.get("conditions") or [], outcome.claims, generation=outcome.generation, now=now
         ),
@@ -86,6 +91,12 @@ def status(old: Raw, outcome: Outcome, now: str) -> dict[str, Any]:
     if _says_nothing_new(old, new):
         new["decision"], new["memory"] = old["decision"], old["memory"]
     return new
+
+
+def remembered_floors(old: Raw) -> dict[str, int]:
+    """Floor by revision, as a status says."""
+    status = Status.model_validate({"revisions": old.get("revisions") or []})
+    return {revision.name: revision.floor for revision in status.revisions}
 
 
 def patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

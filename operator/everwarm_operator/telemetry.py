@@ -24,6 +24,9 @@ class Telemetry:
         self.floor_writes = self._counter(
             "floor_writes_total", "Floors written to a Revision or its PodAutoscaler.", "target", "result"
         )
+        self.wakes = self._counter(
+            "wakes_total", "Requests sent to wake a revision at zero that has a floor.", "result"
+        )
         self.services = self._gauge("services", "ModelServices at the last pass.")
         self.prometheus_up = self._gauge("prometheus_up", "Whether Prometheus answered all of the last pass, 0 or 1.")
         self.last_pass_time = self._gauge("last_pass_time_seconds", "Unix time at which the last good pass ended.")

@@ -206,7 +206,7 @@ class Spec(_Spec):
 
 
 class RevisionFloor(_Status):
-    """One revision that gets traffic, and its part of the floor."""
+    """One revision, and its part of the floor."""
 
     name: str = Field(description="Name of the Knative Revision.")
     percent: int = Field(description="Its part of the traffic (%).")
@@ -255,7 +255,10 @@ class Status(_Status):
     url: str | None = Field(default=None, description="Where the service answers.")
     floor: int | None = Field(default=None, description="Replicas that are kept warm.")
     ready_replicas: int = Field(default=0, description="Replicas that can answer now.")
-    revisions: list[RevisionFloor] = Field(default_factory=list, description="The revisions that get traffic.")
+    revisions: list[RevisionFloor] = Field(
+        default_factory=list,
+        description="The revisions that get traffic, and those without that still carry a floor.",
+    )
     observed: Observed | None = Field(default=None, description="What was measured.")
     decision: LastDecision | None = Field(default=None, description="Why the floor is what it is.")
     memory: dict[str, Any] | None = Field(

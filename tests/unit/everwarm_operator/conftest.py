@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from everwarm_operator import queries
-from everwarm_operator.errors import KubeError, PrometheusError
+from everwarm_operator.errors import KubeError, PrometheusError, WakeError
 from everwarm_operator.facts import Objects
 from everwarm_operator.prometheus import Sample
 
@@ -81,6 +81,7 @@ class FakeCluster:
         service["status"] = {
             "observedGeneration": number,
             "url": f"http://{metadata['name']}.{namespace}.svc.cluster.local",
+            "address": {"url": f"http://{metadata['name']}.{namespace}.svc.cluster.local"},
             "conditions": [{"type": "Ready", "status": "True"}],
             "traffic": [{"revisionName": name, "percent": 100, "latestRevision": True}],
         }
@@ -145,7 +146,11 @@ class FakeCluster:
 
     async def annotate(self, target, key, annotation, value):
         self._call("annotate", f"{target.value}/{key[1]}={value}")
-        self.objects[target.value][key]["metadata"]["annotations"][annotation] = value
+        annotations = self.objects[target.value][key]["metadata"]["annotations"]
+        if value is None:
+            annotations.pop(annotation, None)
+            return
+        annotations[annotation] = value
         if self.pods_follow:
             deployment = self.objects["Deployment"][key[0], key[1] + "-deployment"]
             deployment["spec"]["replicas"] = int(value)
@@ -159,6 +164,20 @@ class FakeCluster:
     async def create_event(self, event):
         self._call("event", event["reason"])
         self.events.append(dict(event))
+
+
+class FakeWaker:
+    """Remembers whom it was asked to wake."""
+
+    def __init__(self) -> None:
+        self.urls: list[str] = []
+        self.error: WakeError | None = None
+
+    async def wake(self, url: str) -> str:
+        self.urls.append(url)
+        if self.error is not None:
+            raise self.error
+        return "abandoned"
 
 
 class FakePrometheus:
@@ -206,6 +225,11 @@ class FakePrometheus:
 @pytest.fixture
 def cluster() -> FakeCluster:
     return FakeCluster()
+
+
+@pytest.fixture
+def waker() -> FakeWaker:
+    return FakeWaker()
 
 
 @pytest.fixture

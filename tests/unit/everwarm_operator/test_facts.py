@@ -8,12 +8,14 @@ from everwarm_operator import facts
 from everwarm_operator.facts import Objects, RevisionFacts, ServiceFacts
 
 MAX = {"autoscaling.knative.dev/max-scale": "5"}
+OURS = {"everwarm.dev/modelservice": "digits"}
 
 
 def service(**status: Any) -> dict[str, Any]:
     usual = {
         "observedGeneration": 2,
         "url": "http://digits.ns",
+        "address": {"url": "http://digits.ns.svc.cluster.local"},
         "conditions": [{"type": "RoutesReady", "status": "False"}, {"type": "Ready", "status": "True"}],
         "traffic": [{"revisionName": "r1", "percent": 90}, {"revisionName": "r2", "percent": 10, "tag": "new"}],
     }
@@ -40,12 +42,23 @@ def test_everything_is_brought_together() -> None:
     live = service()
     found = read(
         live,
-        revisions=[named("r1", {**MAX, "serving.knative.dev/creator": "x"}), named("r9", MAX)],
+        revisions=[
+            named("r1", {**MAX, "serving.knative.dev/creator": "x"}, OURS),
+            named("r0", MAX, OURS),
+            named("r9", MAX, {"everwarm.dev/modelservice": "other"}),
+        ],
         podautoscalers=[named("r1", {**MAX, "autoscaling.knative.dev/min-scale": "2"})],
         deployments=[deployment("r1", {"a": "b"}, readyReplicas=2), deployment("r9", MAX, readyReplicas=9)],
     )
     r1 = RevisionFacts("r1", 90, MAX, {**MAX, "autoscaling.knative.dev/min-scale": "2"}, {}, 3, 2)
-    assert found == ServiceFacts(live, ("True", "", ""), "http://digits.ns", (r1, RevisionFacts("r2", 10)))
+    assert found == ServiceFacts(
+        live,
+        ("True", "", ""),
+        "http://digits.ns",
+        (r1, RevisionFacts("r2", 10)),
+        (RevisionFacts("r0", 0, MAX),),
+        "http://digits.ns.svc.cluster.local",
+    )
     assert found.ready_replicas == 2
 
 

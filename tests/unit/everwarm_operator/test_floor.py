@@ -1,6 +1,7 @@
 """The floor's parts, and where they are written."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everwarm_operator import floor
-from everwarm_operator.facts import RevisionFacts
-from everwarm_operator.floor import RevisionPlan, Target, Undecided
+from everwarm_operator.facts import RevisionFacts, ServiceFacts
+from everwarm_operator.floor import Leftover, RevisionPlan, Target, Undecided
 
 MIN, MAX = "autoscaling.knative.dev/min-scale", "autoscaling.knative.dev/max-scale"
 BASE = {MAX: "5"}
@@ -98,6 +99,33 @@ def test_a_split_is_planned_revision_by_revision() -> None:
         RevisionPlan("r", 30, 1, 0, Target.REVISION, 0),
         RevisionPlan("tag", 0, 0, 0, Target.POD_AUTOSCALER, 0),
     )
+
+
+NO_DEPLOYMENT = Undecided("Revision old has no Deployment yet")
+
+
+@pytest.mark.parametrize(
+    ("old", "remembered", "expected"),
+    [
+        (revision("old", 0, podautoscaler_annotations={**BASE, MIN: "2"}), 2, Target.POD_AUTOSCALER),
+        (replace(new_revision(0, revision_annotations={**BASE, MIN: "2"}), name="old"), 2, Target.REVISION),
+        (revision("old", 0, podautoscaler_annotations={**BASE, MIN: "3"}), 2, None),
+        (revision("old", 0), 2, None),
+        (revision("old", 0, podautoscaler_annotations={**BASE, MIN: "2"}), 0, None),
+        (revision("old", 0, template_annotations=None), 2, NO_DEPLOYMENT),
+        (None, 2, None),
+    ],
+    ids=["up to 1.20", "from 1.21", "changed since", "taken off", "never had one", "not known where", "deleted"],
+)
+def test_a_floor_of_ours_that_is_left_behind(old: Any, remembered: int, expected: Any) -> None:
+    facts = ServiceFacts(revisions=(revision("new"),), left=() if old is None else (old,))
+    wanted = () if expected is None else (Leftover("old", remembered, expected),)
+    assert floor.leftovers({"new": 2, "old": remembered}, facts) == wanted
+
+
+def test_nothing_is_left_behind_before_knative_says_who_gets_the_traffic() -> None:
+    facts = ServiceFacts(left=(revision("old", 0, podautoscaler_annotations={**BASE, MIN: "2"}),))
+    assert floor.leftovers({"old": 2}, facts) == (Leftover("old", 2, Undecided("No revision gets traffic yet")),)
 
 
 @given(st.integers(0, 1000), st.lists(st.integers(1, 100), min_size=1, max_size=10))

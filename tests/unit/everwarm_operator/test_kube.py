@@ -112,11 +112,12 @@ async def test_writes_touch_nothing_but_what_they_are_about(stub, api) -> None:
     manifest = {"kind": "Service", "metadata": {"namespace": "ns", "name": "digits"}}
     await api.apply_service(manifest)
     await api.annotate(Target.POD_AUTOSCALER, ("ns", "digits-00001"), "a/b", "2")
-    await api.annotate(Target.REVISION, ("ns", "digits-00001"), "a/b", "2")
+    await api.annotate(Target.REVISION, ("ns", "digits-00001"), "a/b", None)
     await api.patch_status(("ns", "digits"), {"floor": 2})
     await api.create_event({"metadata": {"namespace": "ns"}})
     manager = {"fieldManager": "everwarm"}
     annotation = {"metadata": {"annotations": {"a/b": "2"}}}
+    no_annotation = {"metadata": {"annotations": {"a/b": None}}}
     merge = "application/merge-patch+json"
     assert stub.requests == [
         (
@@ -133,7 +134,7 @@ async def test_writes_touch_nothing_but_what_they_are_about(stub, api) -> None:
             merge,
             annotation,
         ),
-        ("PATCH", "/apis/serving.knative.dev/v1/namespaces/ns/revisions/digits-00001", manager, merge, annotation),
+        ("PATCH", "/apis/serving.knative.dev/v1/namespaces/ns/revisions/digits-00001", manager, merge, no_annotation),
         (
             "PATCH",
             "/apis/everwarm.dev/v1alpha1/namespaces/ns/modelservices/digits/status",

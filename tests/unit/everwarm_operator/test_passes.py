@@ -9,7 +9,7 @@ import looptime
 import pytest
 from prometheus_client import CollectorRegistry
 
-from everwarm_operator.errors import BadAnswer, KubeError, Unreachable
+from everwarm_operator.errors import BadAnswer, KubeError, Unreachable, WakeError
 from everwarm_operator.passes import Passes
 from everwarm_operator.settings import Settings
 from everwarm_operator.telemetry import Telemetry
@@ -38,8 +38,8 @@ def telemetry() -> Telemetry:
 
 
 @pytest.fixture
-def passes(cluster, prometheus, telemetry, clock) -> Passes:
-    return Passes(cluster, prometheus, Settings(), telemetry, instance="test", clock=clock)
+def passes(cluster, prometheus, waker, telemetry, clock) -> Passes:
+    return Passes(cluster, prometheus, waker, Settings(), telemetry, instance="test", clock=clock)
 
 
 async def test_a_new_model_service_gets_a_knative_service_and_a_floor(cluster, passes) -> None:
@@ -171,17 +171,17 @@ async def test_a_service_at_zero_is_observed_through_the_activator(cluster, prom
     assert cluster.condition("MetricsAvailable")[1] == "NoSeries"
 
 
-async def test_a_restarted_operator_goes_on_where_it_was(cluster, prometheus, telemetry, clock, passes) -> None:
+async def test_a_restarted_operator_goes_on_where_it_was(cluster, prometheus, waker, telemetry, clock, passes) -> None:
     cluster.add()
     prometheus.busy(**COLD)
     await passes.once()
     await passes.once()
     prometheus.error = Unreachable("Prometheus can't be reached")
-    restarted = Passes(cluster, prometheus, Settings(), telemetry, clock=clock)
+    restarted = Passes(cluster, prometheus, waker, Settings(), telemetry, clock=clock)
     await restarted.once()
     assert cluster.status()["floor"] == 3
     cluster.objects["ModelService"]["ns", "digits"]["status"] = {}
-    restarted = Passes(cluster, prometheus, Settings(), telemetry, clock=clock)
+    restarted = Passes(cluster, prometheus, waker, Settings(), telemetry, clock=clock)
     await restarted.once()
     assert cluster.status()["floor"] == 3, "with its status lost, the floor that stands counts"
 
@@ -252,7 +252,53 @@ async def test_a_floor_that_knative_does_not_take_is_reported(cluster, passes, c
     await passes.once()
     status, reason, message = cluster.condition("ScalingActive")
     assert (status, reason) == ("False", "FloorNotTaken")
-    assert "waits for a first request" in message
+    assert message.endswith("waits for a first request: it is sent one.")
+
+
+async def held_at_zero(cluster, passes, clock, seconds: int) -> None:
+    """A floor that Knative's autoscaler does not look at, for a while of passes each 5 s."""
+    for _ in range(2):
+        await passes.once()
+    cluster.scale("digits-00001", 0)
+    for _ in range(0, seconds, 5):
+        await passes.once()
+        clock.now += 5
+
+
+async def test_a_revision_that_is_held_at_zero_is_woken_each_half_minute(cluster, waker, passes, clock) -> None:
+    cluster.add()
+    await held_at_zero(cluster, passes, clock, 15)
+    assert waker.urls == [], "10 s are not over"
+    await held_at_zero(cluster, passes, clock, 60)
+    assert waker.urls == 2 * ["http://digits.ns.svc.cluster.local/v2/health/ready"]
+    (event,) = cluster.events
+    assert (event["type"], event["reason"], event["regarding"]["name"]) == ("Normal", "RevisionWoken", "digits")
+    assert "digits-00001" in event["note"]
+
+
+async def test_the_next_time_that_it_is_held_at_zero_is_news_again(cluster, waker, passes, clock, telemetry) -> None:
+    cluster.add()
+    await held_at_zero(cluster, passes, clock, 20)
+    cluster.scale("digits-00001", 1)
+    await held_at_zero(cluster, passes, clock, 20)
+    assert [event["reason"] for event in cluster.events] == 2 * ["RevisionWoken"]
+    assert telemetry.registry.get_sample_value("everwarm_operator_wakes_total", {"result": "abandoned"}) == 2
+
+
+async def test_a_wake_up_that_fails_is_said(cluster, waker, passes, clock, telemetry) -> None:
+    cluster.add()
+    waker.error = WakeError("http://digits answered 404")
+    await held_at_zero(cluster, passes, clock, 30)
+    (event,) = cluster.events
+    assert (event["type"], event["reason"]) == ("Warning", "WakeFailed")
+    assert cluster.condition("ScalingActive")[2].endswith("a first request, which failed: http://digits answered 404.")
+    assert telemetry.registry.get_sample_value("everwarm_operator_wakes_total", {"result": "failed"}) == 1
+
+
+async def test_a_service_that_may_scale_to_zero_is_left_asleep(cluster, waker, passes, clock) -> None:
+    cluster.add(scaling={"minReplicas": 0})
+    await held_at_zero(cluster, passes, clock, 120)
+    assert waker.urls == []
 
 
 async def test_a_bad_object_does_not_hold_up_the_others(cluster, passes, telemetry) -> None:
@@ -298,6 +344,69 @@ async def test_a_spec_that_changes_makes_one_new_revision_and_moves_the_floor_th
     assert cluster.annotations("PodAutoscaler", "digits-00002")["autoscaling.knative.dev/min-scale"] == "2"
     assert cluster.status()["revisions"] == [{"name": "digits-00002", "percent": 100, "floor": 2}]
     assert cluster.status()["observedGeneration"] == 2
+
+
+PODS_OF_OLD, PODS_OF_NEW = "digits-00001", "digits-00002"
+
+
+async def rolled_out(cluster, passes, number: int = 3) -> None:
+    """A service with a floor of 2 gets a new revision, and some passes."""
+    cluster.add(scaling={"minReplicas": 2})
+    for _ in range(3):
+        await passes.once()
+    cluster.change(image="server:2")
+    for _ in range(number):
+        await passes.once()
+
+
+def floor_on(cluster, kind: str, name: str) -> str | None:
+    return cluster.annotations(kind, name).get("autoscaling.knative.dev/min-scale")
+
+
+@pytest.mark.parametrize(("annotations_on_pods", "kind"), [(True, "PodAutoscaler"), (False, "Revision")])
+async def test_a_revision_that_leaves_the_traffic_loses_its_floor(cluster, passes, annotations_on_pods, kind) -> None:
+    cluster.annotations_on_pods = annotations_on_pods
+    await rolled_out(cluster, passes)
+    assert (floor_on(cluster, kind, PODS_OF_OLD), floor_on(cluster, kind, PODS_OF_NEW)) == (None, "2")
+    await passes.once()
+    assert cluster.status()["revisions"] == [{"name": PODS_OF_NEW, "percent": 100, "floor": 2}]
+    assert cluster.condition("Ready")[0] == "True"
+
+
+async def test_what_could_not_be_taken_off_is_remembered_by_the_status_alone(
+    cluster, prometheus, waker, passes, telemetry, clock
+) -> None:
+    cluster.broken["annotate PodAutoscaler/digits-00001=None"] = KubeError("The API server answered 500: no", 500)
+    await rolled_out(cluster, passes, number=5)
+    assert cluster.status()["revisions"] == [
+        {"name": PODS_OF_NEW, "percent": 100, "floor": 2},
+        {"name": PODS_OF_OLD, "percent": 0, "floor": 2},
+    ]
+    assert cluster.condition("Ready")[0] == "True", "it harms nobody before a rollback"
+    cluster.broken.clear()
+    restarted = Passes(cluster, prometheus, waker, Settings(), telemetry, clock=clock)
+    await restarted.once()
+    assert floor_on(cluster, "PodAutoscaler", PODS_OF_OLD) is None
+
+
+async def test_a_floor_of_somebody_elses_is_left_on_an_old_revision(cluster, passes) -> None:
+    await rolled_out(cluster, passes, number=1)
+    cluster.annotations("PodAutoscaler", PODS_OF_OLD)["autoscaling.knative.dev/min-scale"] = "7"
+    for _ in range(3):
+        await passes.once()
+    assert floor_on(cluster, "PodAutoscaler", PODS_OF_OLD) == "7"
+    assert [revision["name"] for revision in cluster.status()["revisions"]] == [PODS_OF_NEW]
+
+
+async def test_a_rollback_brings_the_present_floor_to_the_old_revision(cluster, passes) -> None:
+    await rolled_out(cluster, passes)
+    cluster.objects["Service"]["ns", "digits"]["status"]["traffic"] = [{"revisionName": PODS_OF_OLD, "percent": 100}]
+    for _ in range(3):
+        await passes.once()
+    assert (floor_on(cluster, "PodAutoscaler", PODS_OF_OLD), floor_on(cluster, "PodAutoscaler", PODS_OF_NEW)) == (
+        "2",
+        None,
+    )
 
 
 async def test_a_service_that_is_being_deleted_is_left_alone(cluster, passes) -> None:

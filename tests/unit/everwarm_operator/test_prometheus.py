@@ -74,6 +74,7 @@ async def test_what_is_no_answer_is_refused(body: str | bytes) -> None:
         (httpx.ConnectError("connection refused"), "can't be reached: connection refused"),
         (httpx.ReadTimeout("slow"), "did not answer within 5 s"),
         (httpx.RemoteProtocolError("cut off"), "can't be reached: cut off"),
+        (httpx.ReadError(""), "can't be reached: ReadError"),
         (httpx.Response(503, text="<html>"), "answered HTTP 503$"),
         (httpx.Response(422, text='{"error": "too many samples"}'), "answered HTTP 422: too many samples"),
         (httpx.Response(302, headers={"Location": "/login"}), "answered HTTP 302"),

@@ -1,5 +1,6 @@
 """Outcome -> status patch; and the events."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from everwarm_operator import events, planning, report
 from everwarm_operator.api.conditions import Claim
 from everwarm_operator.api.v1alpha1 import ModelService, Observed, Spec
 from everwarm_operator.facts import RevisionFacts, ServiceFacts
-from everwarm_operator.floor import RevisionPlan, Target
+from everwarm_operator.floor import Leftover, RevisionPlan, Target
 from everwarm_operator.report import Outcome
 from everwarm_planner.decision import Decision, Reason
 from everwarm_planner.guardrails import Bounds
@@ -145,7 +146,7 @@ def model_service(**status: Any) -> ModelService:
 @pytest.mark.parametrize(("floor", "reason"), [(5, "FloorRaised"), (1, "FloorLowered")])
 def test_an_event_says_the_decisions_sentence(floor: int, reason: str) -> None:
     decision = Decision(floor, 3, Reason.UNDER_PROVISIONED, "Because." + "x" * 2000)
-    assert events.floor_moved(model_service(), decision, now=NOW, instance="pod-1") == {
+    assert events.event(model_service(), events.floor_moved(decision), now=NOW, instance="pod-1") == {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {"generateName": "digits-", "namespace": "ns"},
@@ -164,6 +165,31 @@ def test_an_event_says_the_decisions_sentence(floor: int, reason: str) -> None:
         "reportingController": "everwarm.dev/operator",
         "reportingInstance": "pod-1",
     }
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason", "end"),
+    [
+        (None, "Normal", "RevisionWoken", "a first request was sent to wake it."),
+        ("no route", "Warning", "WakeFailed", "the request to wake it failed: no route."),
+    ],
+)
+def test_an_event_says_that_a_revision_was_woken(error: str | None, kind: str, reason: str, end: str) -> None:
+    event = events.event(model_service(), events.woken("digits-1", error), now=NOW, instance="pod-1")
+    assert (event["type"], event["reason"], event["action"]) == (kind, reason, "WakeRevision")
+    assert event["note"].startswith("Knative starts no replica of digits-1 for its floor")
+    assert event["note"].endswith(end)
+
+
+def test_floors_that_are_still_to_be_taken_off_stay_in_the_status() -> None:
+    left = replace(outcome(), leftovers=(Leftover("old", 4, Target.REVISION),))
+    new = report.status({}, left, NOW)
+    assert new["revisions"] == [
+        {"name": "r", "percent": 100, "floor": 3},
+        {"name": "old", "percent": 0, "floor": 4},
+    ]
+    assert report.remembered_floors(new) == {"r": 3, "old": 4}
+    assert report.remembered_floors({}) == {}
 
 
 def spec(**changes: Any) -> Spec:
