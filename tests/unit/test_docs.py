@@ -1,0 +1,47 @@
+"""What the documentation shows, works: its model.toml is read, its Python model answers, its links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from everwarm_server import InvalidInput
+from everwarm_server.runtime import model_toml
+from everwarm_server.runtime.load import LoadOptions, load
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = (ROOT / "docs" / "reference" / "models.md").read_text()
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")])
+
+
+def block(language: str) -> str:
+    (text,) = re.findall(rf"```{language}\n(.*?)```", MODELS, re.DOTALL)
+    return str(text)
+
+
+def test_the_model_toml_of_the_reference_is_read() -> None:
+    toml = model_toml.parse(block("toml"))
+    assert [(spec.name, spec.datatype, spec.shape) for spec in (*toml.inputs, *toml.outputs)] == [
+        ("image", "FP32", (-1, 64)),
+        ("label", "INT64", (-1,)),
+    ]
+    assert (toml.samples, toml.runs) == ("warm_up.npz", 3)
+
+
+def test_the_python_model_of_the_reference_answers_and_refuses(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(block("python"))
+    runtime = load(tmp_path, LoadOptions("weighted"))
+    try:
+        answer = runtime.infer({"x": np.ones((2, 3), np.float32)}, {})
+        assert answer["y"].tolist() == [6.0, 6.0]
+        with pytest.raises(InvalidInput, match="must not have NaN"):
+            runtime.infer({"x": np.full((1, 3), np.nan, np.float32)}, {})
+    finally:
+        runtime.close()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
