@@ -33,11 +33,15 @@ class Replica:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Started:
-    """Requests that started since the last `advance`, in order of arrival: [first, first + len(starts))."""
+    """Requests that started since the last `advance`, in order of arrival: [first, first + len(starts)).
+
+    Cold are those that were answered by a replica that got ready only after they had come.
+    """
 
     first: int
     starts: Seconds
     replicas: npt.NDArray[np.int64]
+    cold: npt.NDArray[np.bool_]
 
 
 class Engine:
@@ -54,6 +58,7 @@ class Engine:
         self._services: list[float] = []
         self._slots: list[tuple[float, int]] = []
         self._wanted: list[int] = []
+        self._last_ready = -math.inf
         self.replicas: list[Replica] = []
 
     @property
@@ -68,6 +73,8 @@ class Engine:
 
     def ready(self, now_seconds: float) -> int:
         """Replicas that can take a request now."""
+        if self._last_ready <= now_seconds:
+            return len(self._wanted)
         return sum(1 for number in self._wanted if self.replicas[number].ready_seconds <= now_seconds)
 
     def next_arrival(self) -> float:
@@ -85,7 +92,16 @@ class Engine:
                 self._load_block()
             if not self._advance_stride(until_seconds, starts, taken_by):
                 break
-        return Started(first, np.array(starts, dtype=np.float64), np.array(taken_by, dtype=np.int64))
+        began, replicas = np.array(starts, dtype=np.float64), np.array(taken_by, dtype=np.int64)
+        return Started(first, began, replicas, self._cold(first, replicas))
+
+    def _cold(self, first: int, replicas: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        if len(replicas) == 0 or self._workload.arrivals[first] >= self._last_ready:
+            return np.zeros(len(replicas), dtype=np.bool_)
+        oldest = int(replicas.min())
+        ready = np.array([replica.ready_seconds for replica in self.replicas[oldest : int(replicas.max()) + 1]])
+        arrivals = self._workload.arrivals[first : first + len(replicas)]
+        return np.asarray(ready[replicas - oldest] > arrivals, dtype=np.bool_)
 
     def _advance_stride(self, until: float, starts: list[float], taken_by: list[int]) -> bool:
         """The hot loop; whether it came to the end of its stride, so that there may be more to start."""
@@ -126,6 +142,8 @@ class Engine:
 
     def ready_seconds(self, begin_seconds: float, end_seconds: float) -> float:
         """Replica-seconds of readiness between two times, of those that are wanted at the end."""
+        if self._last_ready <= begin_seconds:
+            return len(self._wanted) * (end_seconds - begin_seconds)
         ready = (max(begin_seconds, self.replicas[number].ready_seconds) for number in self._wanted)
         return sum(max(0.0, end_seconds - since) for since in ready)
 
@@ -134,6 +152,7 @@ class Engine:
         number = len(self.replicas)
         self.replicas.append(Replica(asked_seconds, ready_seconds))
         self._wanted.append(number)
+        self._last_ready = max(self._last_ready, ready_seconds)
         for _ in range(self._concurrency):
             heapq.heappush(self._slots, (ready_seconds, number))
 

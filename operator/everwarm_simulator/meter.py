@@ -13,6 +13,7 @@ import numpy.typing as npt
 from everwarm_planner.observation import MissingObservation, MissingReason, Observation
 from everwarm_simulator.distributions import Seconds
 from everwarm_simulator.engine import Engine, Started
+from everwarm_simulator.quantiles import quantile
 from everwarm_simulator.workload import Workload
 
 
@@ -78,21 +79,15 @@ class Meter:
         ends = started.starts + services
         self._count(self._began, self._began_part, started.starts)
         self._count(self._left, self._left_part, ends)
-        waited = started.starts > arrivals
-        cold = np.zeros(len(ends), dtype=np.bool_)
-        if waited.any():
-            cold[waited] = cold_mask(arrivals[waited], started.replicas[waited], self._engine)
-        self._finished.append(_Finished(ends, ends - arrivals, services, cold))
+        self._finished.append(_Finished(ends, ends - arrivals, services, started.cold))
 
     def _count(self, counts: Seconds, parts: Seconds, times: Seconds) -> None:
-        inside = times[times < self._size]
-        if len(inside) == 0:
-            return
-        whole = inside.astype(np.int64)
+        whole = times.astype(np.int64)
         first = int(whole.min())
-        amounts = np.bincount(whole - first)
+        amounts = np.bincount(whole - first)[: max(0, self._size - first)]
+        left_over = np.bincount(whole - first, weights=whole + 1 - times)
         counts[first : first + len(amounts)] += amounts
-        parts[first : first + len(amounts)] += np.bincount(whole - first, weights=whole + 1 - inside)
+        parts[first : first + len(amounts)] += left_over[: len(amounts)]
 
     def concurrency(self, until_seconds: float) -> tuple[float, ...]:
         """The mean number of requests in the system, for each second that ended since this was asked last."""
@@ -118,7 +113,7 @@ class Meter:
         return Observation(
             at_seconds=float(at_seconds),
             rate_per_second=float(self._came[begin:at_seconds].sum()) / max(1, at_seconds - begin),
-            p95_seconds=float(np.quantile(latencies, 0.95, method="inverted_cdf")) if len(ends) else None,
+            p95_seconds=quantile(latencies, 0.95) if len(ends) else None,
             service_seconds=float(services.mean()) if len(ends) else None,
             cold_start_fraction=float(cold.mean()) if len(ends) else 0.0,
             utilization=min(1.0, max(0.0, busy) / slots) if ready > 0 and slots > 0 else None,
@@ -139,10 +134,3 @@ class Meter:
             np.concatenate([part.services for part in self._finished])[inside],
             np.concatenate([part.cold for part in self._finished])[inside],
         )
-
-
-def cold_mask(arrivals: Seconds, replicas: npt.NDArray[np.int64], engine: Engine) -> npt.NDArray[np.bool_]:
-    """Which requests were answered by a replica that got ready only after they had come."""
-    unique, positions = np.unique(replicas, return_inverse=True)
-    ready = np.array([engine.replicas[number].ready_seconds for number in unique])
-    return np.asarray(ready[positions] > arrivals, dtype=np.bool_)

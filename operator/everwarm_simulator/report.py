@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from everwarm_simulator.distributions import Seconds
+from everwarm_simulator.quantiles import quantile
 from everwarm_simulator.run import Run
 
 # Student's t, two-sided 95 %, for 1 to 30 degrees of freedom; from there on the normal one is within 2 %.
@@ -84,11 +85,6 @@ def of_run(run: Run, objective_seconds: float, warmup_seconds: float = 0.0) -> R
         mean_replicas=paid / seconds if seconds > 0 else 0.0,
         floor_changes=sum(1 for before, after in itertools.pairwise(floors) if before != after),
     )
-
-
-def quantile(latencies: Seconds, part: float) -> float:
-    """The smallest latency that this part of the requests does not exceed; nan without requests."""
-    return float(np.quantile(latencies, part, method="inverted_cdf")) if len(latencies) else math.nan
 
 
 def over_seeds(reports: Sequence[Report]) -> dict[str, Interval]:

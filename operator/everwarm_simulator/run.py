@@ -14,7 +14,7 @@ import numpy.typing as npt
 from everwarm_planner.observation import MissingObservation, Observation
 from everwarm_simulator.distributions import Distribution, Seconds
 from everwarm_simulator.engine import ColdStarts, Engine, Replica
-from everwarm_simulator.meter import Meter, Reading, cold_mask
+from everwarm_simulator.meter import Meter, Reading
 from everwarm_simulator.workload import Workload
 
 _OVERRUN_SECONDS = 3600  # after the workload's end, for what still waits; then it counts as never answered
@@ -145,10 +145,7 @@ class _Simulation:
         self._seconds.extend(self._meter.concurrency(until))
         part = slice(started.first, started.first + len(started.starts))
         self._starts[part] = started.starts
-        waited = np.flatnonzero(started.starts > self._workload.arrivals[part])
-        if len(waited):
-            arrivals, replicas = self._workload.arrivals[part][waited], started.replicas[waited]
-            self._cold[started.first + waited] = cold_mask(arrivals, replicas, self._engine)
+        self._cold[part] = started.cold
 
     def _control(self, now: float, poked: bool) -> None:
         if self._workload.in_hole(now) or (self._floor is None and self._reactive is None):

@@ -6,7 +6,7 @@ without one begins again. The average is over the seconds since the first write,
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 # Six digits, as upstream: without them, sums of floats leave an idle service at 1e-17 requests, thus at one replica.
 _DIGITS = 1e6
@@ -38,16 +38,16 @@ class Buckets:
         first, last = self.first_second, self.last_second
         if first is None or last is None or second - last >= self.window_seconds:
             values = (0.0,) * (self.window_seconds - 1) + (value,)
-            return replace(self, values=values, first_second=second, last_second=second)
+            return Buckets(self.window_seconds, values, second, second, self.floors)
         if second <= last - self.window_seconds:
             return self
         ahead = second - last
         if ahead > 0:
             values = self.values[ahead:] + (0.0,) * (ahead - 1) + (value,)
-            return replace(self, values=values, last_second=second)
+            return Buckets(self.window_seconds, values, first, second, self.floors)
         position = len(self.values) - 1 + ahead
         values = (*self.values[:position], self.values[position] + value, *self.values[position + 1 :])
-        return replace(self, values=values, first_second=min(first, second))
+        return Buckets(self.window_seconds, values, min(first, second), last, self.floors)
 
     def empty(self, at_seconds: float) -> bool:
         """Whether nothing was written for longer than the window."""

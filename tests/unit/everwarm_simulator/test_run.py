@@ -12,6 +12,7 @@ from everwarm_planner.observation import MissingObservation, Observation
 from everwarm_simulator import report, run
 from everwarm_simulator.distributions import Deterministic
 from everwarm_simulator.meter import Reading
+from everwarm_simulator.quantiles import quantile
 from everwarm_simulator.run import Change, Run, Service
 from everwarm_simulator.workload import Workload
 
@@ -136,6 +137,17 @@ def test_a_report_counts_after_the_warm_up_alone() -> None:
         mean_replicas=1.4,
         floor_changes=2,
     )
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"), [(0.5, 2.0), (0.75, 3.0), (0.76, math.inf), (0.01, 1.0), (1.0, math.inf)]
+)
+def test_a_quantile_is_one_of_the_durations(part: float, expected: float) -> None:
+    assert quantile(np.array([3.0, math.inf, 1.0, 2.0]), part) == expected
+
+
+def test_nothing_has_no_quantile() -> None:
+    assert math.isnan(quantile(np.empty(0), 0.5))
 
 
 def test_intervals_over_seeds_are_students() -> None:

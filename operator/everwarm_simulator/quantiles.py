@@ -1,0 +1,18 @@
+"""Durations -> the one that a part of them does not exceed."""
+
+import math
+
+import numpy as np
+
+from everwarm_simulator.distributions import Seconds
+
+
+def quantile(durations: Seconds, part: float) -> float:
+    """The smallest duration that this part (over 0, up to 1) does not exceed; infinite ones allowed, nan without any.
+
+    An order statistic, not an interpolation: half of the way to infinity is no latency.
+    """
+    if len(durations) == 0:
+        return math.nan
+    position = max(0, math.ceil(part * len(durations) * (1 - 1e-12)) - 1)
+    return float(np.partition(durations, position)[position])
