@@ -1,10 +1,10 @@
-"""Durations as people write them (`300ms`, `2s`, `5m`) -> seconds."""
+"""Durations as people write them (`300ms`, `2s`, `5m`, `14d`) -> seconds."""
 
 import math
 import re
 
-_UNITS_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", re.ASCII)
+_UNITS_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", re.ASCII)
 
 
 def seconds(text: str | float) -> float:

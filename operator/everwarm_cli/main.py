@@ -5,13 +5,14 @@
 
 import importlib
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from everwarm_cli import durations, serve
+from everwarm_cli import plan, serve
 from everwarm_cli.errors import CommandError
+from everwarm_cli.options import duration_option
 from everwarm_cli.up.settings import LoadKind, UpSettings
 
 app = typer.Typer(
@@ -21,23 +22,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.command("plan")(plan.plan)
+
 _ServeModel = Annotated[
     str, typer.Argument(metavar="MODEL", help="A directory, or a URI: s3://, gs://, az://, https://.")
 ]
 _LocalModel = Annotated[str, typer.Argument(metavar="MODEL", help="A directory of a model, or its URI.")]
 _Name = Annotated[str | None, typer.Option(help="The model's name; by default the last part of MODEL.")]
 _Format = Annotated[str | None, typer.Option("--format", help="onnx, torch or python; by default what the files say.")]
-
-
-def _duration(text: str) -> float:
-    try:
-        return durations.seconds(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-def _duration_option(help_text: str, shown: str | None = None) -> Any:
-    return typer.Option(help=help_text, parser=_duration, metavar="DURATION", show_default=shown or False)
 
 
 @app.command("serve")
@@ -87,14 +79,14 @@ def up_model(
     max_replicas: Annotated[int, typer.Option(min=1)] = 4,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests that one replica gets at once.")] = 1,
     cpus: Annotated[int, typer.Option(min=0, help="CPUs of each replica, as a pod's limit; 0: all.")] = 1,
-    target_p95: Annotated[float, _duration_option("The latency objective.", "300ms")] = 0.3,
+    target_p95: Annotated[float, duration_option("The latency objective.", "300ms")] = 0.3,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the gateway, on loopback; 0: any.")] = 8080,
-    interval: Annotated[float, _duration_option("How often to observe and decide.", "2s")] = 2.0,
-    window: Annotated[float, _duration_option("What one observation looks back on.", "15s")] = 15.0,
-    stable_window: Annotated[float | None, _duration_option("The autoscaler's; 60s, with a load 10s.")] = None,
-    low_utilization: Annotated[float, _duration_option("How long before the floor goes down.", "30s")] = 30.0,
+    interval: Annotated[float, duration_option("How often to observe and decide.", "2s")] = 2.0,
+    window: Annotated[float, duration_option("What one observation looks back on.", "15s")] = 15.0,
+    stable_window: Annotated[float | None, duration_option("The autoscaler's; 60s, with a load 10s.")] = None,
+    low_utilization: Annotated[float, duration_option("How long before the floor goes down.", "30s")] = 30.0,
     load: Annotated[LoadKind, typer.Option(help="bursts: send a load from here, answers checked.")] = LoadKind.NONE,
-    duration: Annotated[float | None, _duration_option("Stop after this long.")] = None,
+    duration: Annotated[float | None, duration_option("Stop after this long.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the live view.")] = False,
 ) -> None:
     """Run a model here without Kubernetes: replicas as processes, behind a gateway, with the planner's floor."""

@@ -107,6 +107,18 @@ class Waiting:
         services = _services(self.traffic.service_seconds, self.traffic.service_variation)
         return math.fsum(self.exceeds(seconds - service) for service in services) / len(services)
 
+    def latency_quantile(self, part: float) -> float:
+        """The latency, wait and service, that this part of the requests does not exceed; seconds, to 0.1 %."""
+        if self.servers <= self.traffic.load:
+            return math.inf
+        low, high = 0.0, self.traffic.service_seconds
+        while self.latency_exceeds(high) > 1 - part:
+            low, high = high, 2 * high
+        while high - low > 1e-3 * high:
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.latency_exceeds(middle) > 1 - part else (low, middle)
+        return high
+
 
 def waiting(traffic: Traffic, servers: int) -> Waiting:
     """What theory says of this traffic at this number of servers (over 0)."""

@@ -5,7 +5,17 @@ from everwarm_cli.durations import seconds
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("300ms", 0.3), ("2s", 2.0), ("5m", 300.0), ("1h", 3600.0), ("1.5 s", 1.5), ("7", 7.0), (0.3, 0.3), (" 2s ", 2.0)],
+    [
+        ("300ms", 0.3),
+        ("2s", 2.0),
+        ("5m", 300.0),
+        ("1h", 3600.0),
+        ("14d", 1209600.0),
+        ("1.5 s", 1.5),
+        ("7", 7.0),
+        (0.3, 0.3),
+        (" 2s ", 2.0),
+    ],
 )
 def test_a_duration_is_read_with_its_unit(text: str | float, value: float) -> None:
     assert seconds(text) == pytest.approx(value)

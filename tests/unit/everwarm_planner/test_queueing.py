@@ -48,6 +48,13 @@ def test_m_m_1_in_closed_form() -> None:
     assert waiting.quantile(0.1) == 0.0
 
 
+def test_the_latency_quantile_is_where_the_rest_exceeds_it() -> None:
+    waiting = queueing.waiting(of_load(9.1, variation=0.25), 13)
+    latency = waiting.latency_quantile(0.95)
+    assert waiting.latency_exceeds(latency) <= 0.05 < waiting.latency_exceeds(0.99 * latency)
+    assert queueing.waiting(of_load(13.0), 13).latency_quantile(0.5) == math.inf
+
+
 def test_an_unstable_queue_waits_for_ever() -> None:
     waiting = queueing.waiting(of_load(4.0), 4)
     assert (waiting.mean_seconds, waiting.exceeds(1e9), waiting.quantile(0.5)) == (math.inf, 1.0, math.inf)

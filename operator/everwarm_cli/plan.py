@@ -1,0 +1,139 @@
+"""`everwarm plan`: a rate and a latency objective -> how many replicas, and why not fewer. Queueing theory alone."""
+
+import json
+import math
+import sys
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from everwarm_cli.errors import CommandError
+from everwarm_cli.options import Output, duration_option, rate_option
+from everwarm_planner import queueing, wording
+from everwarm_planner.queueing import Traffic
+
+_PART = 0.95
+_BEYOND = 2  # rows under and over the answer, to see what one more or fewer does
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What theory says of one number of replicas; infinite figures mean that the queue grows without end.
+
+    Attributes:
+        replicas: how many.
+        utilization: busy part of their slots, over 1 where they can't keep up.
+        waiting_fraction: part of the requests that find no free slot.
+        mean_wait_seconds: of all requests.
+        p95_seconds: latency, wait and service.
+        fits: p95 is within the objective.
+    """
+
+    replicas: int
+    utilization: float
+    waiting_fraction: float
+    mean_wait_seconds: float
+    p95_seconds: float
+    fits: bool
+
+
+def choices(traffic: Traffic, p95_seconds: float, concurrency: int) -> tuple[int, list[Choice]]:
+    """The fewest replicas that hold the objective, and the rows around them.
+
+    Raises:
+        CommandError: no number of replicas holds it.
+    """
+    servers = queueing.least_servers(traffic, p95_seconds, _PART)
+    if servers is None:
+        alone = wording.milliseconds(traffic.service_quantile(_PART))
+        if traffic.service_quantile(_PART) <= p95_seconds:
+            raise CommandError(f"A load of {traffic.load:.3g} busy slots needs more than a million.")
+        raise CommandError(
+            f"No number of replicas answers within {wording.milliseconds(p95_seconds)}: "
+            f"without any wait, 95 % of requests take up to {alone}."
+        )
+    least = max(1, math.ceil(servers / concurrency))
+    rows = range(max(1, least - _BEYOND), least + _BEYOND + 1)
+    return least, [_choice(traffic, replicas, concurrency, replicas >= least) for replicas in rows]
+
+
+def _choice(traffic: Traffic, replicas: int, concurrency: int, fits: bool) -> Choice:
+    at = queueing.waiting(traffic, replicas * concurrency)
+    busy = traffic.load / (replicas * concurrency)
+    return Choice(replicas, busy, at.probability, at.mean_seconds, at.latency_quantile(_PART), fits)
+
+
+def plan(
+    rate: Annotated[float, rate_option("Requests that come, for example 40/s.")],
+    p95: Annotated[float, duration_option("What 95 % of the requests shall be answered within.")],
+    service_time: Annotated[float, duration_option("Mean time that one request keeps a slot busy.")],
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests that one replica computes at once.")] = 1,
+    variation: Annotated[
+        float, typer.Option(min=0, help="Of the service time: its variance over its squared mean; 0: constant.")
+    ] = 0.25,
+    dispersion: Annotated[
+        float, typer.Option(min=0, help="Of the arrivals: variance over mean of the counts per second; 1: Poisson.")
+    ] = 1.0,
+    output: Annotated[Output, typer.Option("--output", "-o", help="table or json.")] = Output.TABLE,
+) -> None:
+    """Say how many replicas a rate needs for a latency objective, and what one fewer would do."""
+    traffic = Traffic(rate, service_time, variation, dispersion)
+    least, rows = choices(traffic, p95, concurrency)
+    if output is Output.JSON:
+        sys.stdout.write(json.dumps(_document(traffic, p95, concurrency, least, rows), indent=2) + "\n")
+        return
+    _print(Console(), traffic, p95, concurrency, least, rows)
+
+
+def _document(
+    traffic: Traffic, p95_seconds: float, concurrency: int, least: int, rows: list[Choice]
+) -> dict[str, object]:
+    figures = [{name: _finite(value) for name, value in asdict(row).items()} for row in rows]
+    return {
+        "replicas": least,
+        "load": traffic.load,
+        "p95_target_seconds": p95_seconds,
+        "concurrency": concurrency,
+        "traffic": asdict(traffic),
+        "choices": figures,
+    }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity; null says that there is no figure."""
+    return value if math.isfinite(value) else None
+
+
+def _print(
+    console: Console, traffic: Traffic, p95_seconds: float, concurrency: int, least: int, rows: list[Choice]
+) -> None:
+    within = wording.milliseconds(p95_seconds)
+    console.print(f"{wording.replicas(least)} for {traffic.rate_per_second:.4g} requests/s within {within} (p95).\n")
+    table = Table("replicas", "busy", "wait at all", "mean wait", "p95", "", box=None, pad_edge=False)
+    for row in rows:
+        mark = "the fewest" if row.replicas == least else "" if row.fits else "too few"
+        table.add_row(
+            str(row.replicas),
+            wording.percent(row.utilization),
+            wording.percent(row.waiting_fraction),
+            _time(row.mean_wait_seconds),
+            _time(row.p95_seconds),
+            mark,
+        )
+    console.print(table)
+    slots = f"{concurrency} slot{'s' if concurrency > 1 else ''}"
+    console.print(
+        f"\n{traffic.load:.4g} slots are busy on average ({traffic.rate_per_second:.4g}/s x "
+        f"{wording.milliseconds(traffic.service_seconds)}); a replica has {slots}.\n"
+        f"Waits after Erlang C, times {traffic.factor:.3g} for arrivals of dispersion {traffic.dispersion:.3g} and "
+        f"work of variation {traffic.service_variation:.3g}.\n"
+        "Not included: cold starts, and load that changes. See everwarm simulate.",
+        soft_wrap=True,
+    )
+
+
+def _time(seconds: float) -> str:
+    return wording.milliseconds(seconds) if math.isfinite(seconds) else "no end"
