@@ -14,31 +14,39 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from harness import models
 from harness.access import Cluster, Json
 from harness.load import load
-from harness.paths import ROOT
+from harness.models import (
+    DIGITS,
+    LOW_SECONDS,
+    MIN_SCALE,
+    condition,
+    events,
+    held_out_samples,
+    inference,
+    owned,
+    pods,
+    status,
+    with_condition,
+)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 
-DIGITS = ROOT / "examples" / "digits"
 CLIENTS = 12
-LOW_SECONDS = 12
 BUSY_SECONDS = 6  # of load at least: several passes see a busy service, so that no earlier idling counts
-MIN_SCALE = "autoscaling.knative.dev/min-scale"
 
 
 @pytest.fixture(scope="module")
 def digits(cluster: Cluster, digits_image: str) -> Iterator[str]:
     """Yields the URL of the digits model, which may scale to zero."""
-    scaling = {"minReplicas": 0, "maxReplicas": 2, "lowUtilizationSeconds": LOW_SECONDS}
-    yield from _served(cluster, "digits", digits_image, "/models/digits", "onnx", scaling)
+    yield from models.serving(cluster, models.digits("digits", digits_image, minimum=0))
 
 
 @pytest.fixture(scope="module")
 def slow(cluster: Cluster, slow_digits_image: str) -> Iterator[str]:
     """Yields the URL of the model with a fixed service time, of which one replica at least is warm."""
-    scaling = {"minReplicas": 1, "maxReplicas": 4, "lowUtilizationSeconds": LOW_SECONDS}
-    yield from _served(cluster, "slow-digits", slow_digits_image, "/models/slow-digits", "python", scaling)
+    yield from models.serving(cluster, models.slow_digits("slow-digits", slow_digits_image))
 
 
 def test_the_digits_model_answers_right_through_envoy(cluster: Cluster, digits: str) -> None:
@@ -96,12 +104,12 @@ def test_under_load_the_floor_rises_and_pods_follow_within_one_revision(cluster:
     floor = _raise_floor(cluster, slow)
 
     assert before == 1 < floor <= 4
-    revisions = [item["metadata"]["name"] for item in _owned(cluster, "revisions", "slow-digits")]
+    revisions = [item["metadata"]["name"] for item in owned(cluster, "revisions", "slow-digits")]
     assert revisions == ["slow-digits-00001"]
     # Long after Knative's own autoscaler forgot the load, the floor alone keeps the pods.
     time.sleep(LOW_SECONDS / 2)
     kept = status(cluster, "slow-digits")["floor"]
-    annotations = _owned(cluster, "podautoscalers", "slow-digits")[0]["metadata"]["annotations"]
+    annotations = owned(cluster, "podautoscalers", "slow-digits")[0]["metadata"]["annotations"]
     assert annotations[MIN_SCALE] == str(kept)
     assert len(pods(cluster, "slow-digits")) >= kept
     raised = events(cluster, "slow-digits", "FloorRaised")
@@ -117,7 +125,7 @@ def test_without_prometheus_the_floor_holds_and_the_status_says_so(cluster: Clus
     try:
         blind = cluster.wait_for(
             "MetricsAvailable is False",
-            lambda: _with_condition(cluster, "slow-digits", "MetricsAvailable", "False"),
+            lambda: with_condition(cluster, "slow-digits", "MetricsAvailable", "False"),
             timeout_seconds=30,
         )
         time.sleep(2 * LOW_SECONDS)
@@ -131,7 +139,7 @@ def test_without_prometheus_the_floor_holds_and_the_status_says_so(cluster: Clus
     assert "Prometheus" in reason["message"]
     cluster.wait_for(
         "MetricsAvailable is True again",
-        lambda: _with_condition(cluster, "slow-digits", "MetricsAvailable", "True"),
+        lambda: with_condition(cluster, "slow-digits", "MetricsAvailable", "True"),
         timeout_seconds=60,
     )
 
@@ -155,14 +163,14 @@ def test_after_the_load_the_floor_steps_down_one_by_one_to_its_minimum(cluster: 
     assert all(gap >= LOW_SECONDS - 2 for gap in gaps), gaps
     cluster.wait_for("one pod is left", lambda: len(pods(cluster, "slow-digits")) == 1, timeout_seconds=60)
     assert events(cluster, "slow-digits", "FloorLowered")
-    assert len(_owned(cluster, "revisions", "slow-digits")) == 1
+    assert len(owned(cluster, "revisions", "slow-digits")) == 1
 
 
 def test_a_public_model_answers_whoever_has_the_token(cluster: Cluster, digits_image: str) -> None:
     secret = {"metadata": {"name": "callers", "namespace": "default"}, "stringData": {"token": "of-the-test"}}
     cluster.apply({"apiVersion": "v1", "kind": "Secret", **secret})
-    public = {"visibility": "Public", "auth": {"tokenSecretName": "callers"}}
-    serving = _served(cluster, "open-digits", digits_image, "/models/digits", "onnx", {"minReplicas": 1}, public)
+    served = models.digits("open-digits", digits_image, visibility="Public", auth={"tokenSecretName": "callers"})
+    serving = models.serving(cluster, served)
     url = next(serving)
     body = inference(held_out_samples(1)[0])
 
@@ -178,69 +186,17 @@ def test_a_public_model_answers_whoever_has_the_token(cluster: Cluster, digits_i
 
 
 def test_deletion_leaves_nothing(cluster: Cluster, digits_image: str) -> None:
-    serving = _served(cluster, "short-lived", digits_image, "/models/digits", "onnx", {"minReplicas": 1})
+    serving = models.serving(cluster, models.digits("short-lived", digits_image))
     next(serving)
 
     next(serving, None)
 
     def left() -> list[str]:
         kinds = ("ksvc", "configurations", "routes", "revisions", "podautoscalers", "deployments", "services")
-        return [item["metadata"]["name"] for kind in kinds for item in _owned(cluster, kind, "short-lived")]
+        return [item["metadata"]["name"] for kind in kinds for item in owned(cluster, kind, "short-lived")]
 
     cluster.wait_for("all it owned is gone", lambda: not left(), timeout_seconds=60)
     cluster.wait_for("its pods are on their way", lambda: not pods(cluster, "short-lived"), timeout_seconds=60)
-
-
-def held_out_samples(count: int) -> tuple["np.ndarray", "np.ndarray"]:
-    """Returns images and labels that the model has not been trained on."""
-    with np.load(DIGITS / "samples.npz") as samples:
-        return samples["images"][:count].astype(np.float32), samples["labels"][:count]
-
-
-def inference(images: "np.ndarray") -> Json:
-    """Returns the V2 request for `images`."""
-    data = {"name": "image", "datatype": "FP32", "shape": list(images.shape), "data": images.ravel().tolist()}
-    return {"inputs": [data]}
-
-
-def status(cluster: Cluster, name: str) -> Json:
-    """Returns the status of a ModelService."""
-    found = cluster.get("modelservice", name)
-    assert found is not None, f"there is no ModelService {name}"
-    return dict(found.get("status", {}))
-
-
-def condition(found: Json, name: str) -> str | None:
-    """Returns the status of a condition."""
-    return next((c["status"] for c in found.get("conditions", []) if c["type"] == name), None)
-
-
-def pods(cluster: Cluster, name: str) -> list[Json]:
-    """Returns the pods of a service that are ready and stay."""
-    found = cluster.list("pods", selector=f"serving.knative.dev/service={name}")
-    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"] and _is_ready(pod)]
-
-
-def events(cluster: Cluster, name: str, reason: str) -> list[str]:
-    """Returns the sentences of a ModelService's Events of one reason."""
-    found = cluster.list("events")
-    return [e["message"] for e in found if e["reason"] == reason and e["involvedObject"]["name"] == name]
-
-
-def _served(
-    cluster: Cluster, name: str, image: str, uri: str, format_name: str, scaling: Json, more: Json | None = None
-) -> Iterator[str]:
-    if cluster.local_ingress is None and not more:
-        pytest.skip("the model is for the cluster only: EVERWARM_LOCAL_INGRESS_URL must say where its ingress answers")
-    spec = {"image": image, "model": {"uri": uri, "format": format_name}, "scaling": scaling, **(more or {})}
-    metadata = {"name": name, "namespace": "default"}
-    cluster.delete("modelservice", name)
-    cluster.apply({"apiVersion": "everwarm.dev/v1alpha1", "kind": "ModelService", "metadata": metadata, "spec": spec})
-    ready = cluster.wait_for(
-        f"{name} is ready", lambda: _with_condition(cluster, name, "Ready", "True"), timeout_seconds=120
-    )
-    yield str(ready["url"])
-    cluster.delete("modelservice", name)
 
 
 def _raise_floor(cluster: Cluster, url: str) -> int:
@@ -261,23 +217,7 @@ def _raise_floor(cluster: Cluster, url: str) -> int:
     return floor
 
 
-def _with_condition(cluster: Cluster, name: str, wanted: str, value: str) -> Json | None:
-    found = status(cluster, name)
-    return found if condition(found, wanted) == value else None
-
-
-def _owned(cluster: Cluster, kind: str, name: str) -> list[Json]:
-    label = "serving.knative.dev/service"
-    found = cluster.list(kind, selector=f"{label}={name}")
-    return found if kind != "ksvc" else [item for item in [cluster.get("ksvc", name)] if item]
-
-
 def _onnx_labels(path: Path, images: "np.ndarray") -> "np.ndarray":
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     labels: np.ndarray = session.run(["label"], {"image": images})[0]
     return labels
-
-
-def _is_ready(pod: Json) -> bool:
-    conditions = pod.get("status", {}).get("conditions", [])
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

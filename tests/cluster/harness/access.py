@@ -54,6 +54,10 @@ class Cluster:
         """Applies `manifests` on the server's side."""
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(manifests))
 
+    def merge(self, kind: str, name: str, patch: Json, namespace: str = "default") -> None:
+        """Merges `patch` into an object."""
+        self.kubectl("-n", namespace, "patch", kind, name, "--type=merge", "-p", json.dumps(patch))
+
     def get(self, kind: str, name: str, namespace: str = "default") -> Json | None:
         """Returns an object, or None where there is none."""
         text = self.kubectl("-n", namespace, "get", kind, name, "-o", "json", "--ignore-not-found")
