@@ -54,7 +54,8 @@ def test_an_objective_under_the_service_time_is_answered_with_what_is_possible(
 ) -> None:
     assert run(monkeypatch, "--rate", "1", "--p95", "60ms", "--service-time", "50ms") == 1
     assert capsys.readouterr().err == (
-        "everwarm: No number of replicas answers within 60 ms: without any wait, 95 % of requests take up to 97.27 ms.\n"
+        "everwarm: No number of replicas answers within 60 ms: "
+        "without any wait, 95 % of requests take up to 97.27 ms.\n"
     )
 
 
