@@ -24,12 +24,14 @@ class Reading:
     Attributes:
         at_seconds: now.
         concurrency: for each second that ended since the last reading, the mean number of requests in the system.
+        busy: for each of these seconds, the mean number of them that were computed.
         ready_replicas: replicas that can take a request now.
         poked: a request came while no replica was wanted, and somebody has to start one at once.
     """
 
     at_seconds: float
     concurrency: tuple[float, ...]
+    busy: tuple[float, ...]
     ready_replicas: int
     poked: bool = False
 
@@ -89,20 +91,20 @@ class Meter:
         counts[first : first + len(amounts)] += amounts
         parts[first : first + len(amounts)] += left_over[: len(amounts)]
 
-    def concurrency(self, until_seconds: float) -> tuple[float, ...]:
-        """The mean number of requests in the system, for each second that ended since this was asked last."""
+    def seconds(self, until_seconds: float) -> tuple[list[float], list[float]]:
+        """The mean numbers of requests in the system and in service, for each second that ended since the last call."""
         first, last = self._second, int(until_seconds)
-        means = []
+        means: list[float] = []
         for second in range(first, last):
-            means.append(float(self._in_system + self._came_part[second] - self._left_part[second]))
+            means.append(max(0.0, float(self._in_system + self._came_part[second] - self._left_part[second])))
             self._busy[second] = self._in_service + self._began_part[second] - self._left_part[second]
             self._in_system += float(self._came[second] - self._left[second])
             self._in_service += float(self._began[second] - self._left[second])
         self._second = max(first, last)
-        return tuple(max(0.0, mean) for mean in means)
+        return means, np.maximum(0.0, self._busy[first : self._second]).tolist()
 
     def observe(self, at_seconds: int, concurrency: int) -> Observation | MissingObservation:
-        """The planner's reading at a whole second whose seconds were all asked for by `concurrency`."""
+        """The planner's reading at a whole second whose seconds were all asked for by `seconds`."""
         begin = max(0, at_seconds - self._window)
         if self._workload.in_hole(at_seconds) or self._workload.in_hole(begin):
             return MissingObservation(at_seconds, MissingReason.EMPTY, "the trace has a hole here")

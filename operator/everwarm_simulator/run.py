@@ -117,7 +117,8 @@ class _Simulation:
         self._follow = service.initial_replicas if reactive is not None else 0
         self._lowest = service.initial_replicas if floor is not None or reactive is None else 0
         self._changes: list[Change] = []
-        self._seconds: list[float] = []  # what the reactive autoscaler has not read yet
+        self._in_system: list[float] = []  # what the reactive autoscaler has not read yet, second by second
+        self._busy: list[float] = []
 
     def play(self) -> Run:
         for _ in range(self._service.initial_replicas):
@@ -142,20 +143,24 @@ class _Simulation:
     def _advance(self, until: float) -> None:
         started = self._engine.advance(until)
         self._meter.take(started, until)
-        self._seconds.extend(self._meter.concurrency(until))
+        in_system, busy = self._meter.seconds(until)
+        self._in_system.extend(in_system)
+        self._busy.extend(busy)
         part = slice(started.first, started.first + len(started.starts))
         self._starts[part] = started.starts
         self._cold[part] = started.cold
 
     def _control(self, now: float, poked: bool) -> None:
         if self._workload.in_hole(now) or (self._floor is None and self._reactive is None):
-            self._seconds.clear()
+            self._in_system.clear()
+            self._busy.clear()
             return
         if self._floor is not None and now % self._floor.interval_seconds == 0:
             self._lowest = self._floor.floor(self._meter.observe(int(now), self._service.concurrency))
         if self._reactive is not None and (poked or now % self._reactive.interval_seconds == 0):
-            reading = Reading(now, tuple(self._seconds), self._engine.ready(now), poked)
-            self._seconds.clear()
+            reading = Reading(now, tuple(self._in_system), tuple(self._busy), self._engine.ready(now), poked)
+            self._in_system.clear()
+            self._busy.clear()
             self._follow = self._reactive.replicas(reading, self._engine.wanted, self._lowest)
         wanted = min(max(self._lowest, self._follow), self._service.max_replicas)
         if not self._changes or (self._changes[-1].floor, self._changes[-1].wanted) != (self._lowest, wanted):

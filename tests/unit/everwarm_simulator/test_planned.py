@@ -39,7 +39,6 @@ def test_the_planner_sees_cold_starts_and_raises_the_floor() -> None:
     assert summed.floor_changes == len(planned.changes) > 10
     rising = [decision for _, decision in planned.changes if decision.floor > decision.previous_floor]
     assert {decision.reason for decision in rising} == {Reason.UNDER_PROVISIONED}
-    assert all("met a cold start" in decision.sentence for decision in rising)
 
 
 def test_a_seed_repeats_the_whole_run() -> None:
