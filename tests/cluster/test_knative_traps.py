@@ -63,7 +63,7 @@ def test_the_floor_rises_where_no_ingress_says_when_a_request_came(cluster: Clus
     assert (before, counted, after) == (1, 0, 2)
     assert set(outcome.codes) == {200}, outcome
     (told,) = events(cluster, "headless", "FloorRaised")
-    assert "of requests met a cold start" in told
+    assert "of requests found no warm replica" in told
     assert floors(cluster, "headless") == {"headless-00001": "2"}
 
 

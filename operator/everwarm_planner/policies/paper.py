@@ -96,7 +96,7 @@ class Paper:
 
     def _raise(self, observation: Observation, p95: float, demand: float | None, memory: Memory) -> Proposal:
         cold = wording.percent(observation.cold_start_fraction)
-        cause = f"{self._latency(p95)} and {cold} of requests met a cold start"
+        cause = f"{self._latency(p95)} and {cold} of requests found no warm replica"
         if demand is None:
             # The least that an under-provisioned service needs; what more, the next observation tells.
             floor, argument = max(1, memory.floor), "the service time is not known yet"
@@ -135,9 +135,9 @@ class Paper:
         if p95 <= self.target_p95_seconds:
             return f"p95 {wording.milliseconds(p95)} is within {wording.milliseconds(self.target_p95_seconds)}"
         if observation.cold_start_fraction == 0:
-            return f"{self._latency(p95)}, but no request met a cold start"
+            return f"{self._latency(p95)}, but each request found a warm replica"
         cold, many = wording.percent(observation.cold_start_fraction), wording.percent(self.cold_start_fraction)
-        return f"{self._latency(p95)}, but only {cold} of requests met a cold start (many is {many})"
+        return f"{self._latency(p95)}, but only {cold} of requests found no warm replica (many is {many})"
 
 
 def _utilization(observation: Observation) -> float | None:

@@ -42,7 +42,7 @@ RAISES = [
         1,
         4,
         2.4,
-        "p95 812 ms is over the target of 300 ms and 18 % of requests met a cold start: demand is 2.4 replicas, "
+        "p95 812 ms is over the target of 300 ms and 18 % of requests found no warm replica: demand is 2.4 replicas, "
         "so the floor goes from 1 to 4.",
         id="one and a half times the demand, rounded up",
     ),
@@ -51,7 +51,7 @@ RAISES = [
         1,
         3,
         2.0,
-        "p95 812 ms is over the target of 300 ms and 18 % of requests met a cold start: demand is 2 replicas, "
+        "p95 812 ms is over the target of 300 ms and 18 % of requests found no warm replica: demand is 2 replicas, "
         "so the floor goes from 1 to 3.",
         id="a product that is whole is not rounded up",
     ),
@@ -60,7 +60,7 @@ RAISES = [
         1,
         2,
         1.0,
-        "p95 812 ms is over the target of 300 ms and 18 % of requests met a cold start: demand is 1 replica, "
+        "p95 812 ms is over the target of 300 ms and 18 % of requests found no warm replica: demand is 1 replica, "
         "so the floor goes from 1 to 2.",
         id="one replica is no plural",
     ),
@@ -69,7 +69,7 @@ RAISES = [
         1,
         10,
         9.0,
-        "p95 812 ms is over the target of 300 ms and 18 % of requests met a cold start: demand is 9 replicas, "
+        "p95 812 ms is over the target of 300 ms and 18 % of requests found no warm replica: demand is 9 replicas, "
         "but the maximum is 10 replicas, so the floor goes from 1 to 10.",
         id="Cmax binds and says so",
     ),
@@ -78,7 +78,7 @@ RAISES = [
         3,
         3,
         0.4,
-        "p95 812 ms is over the target of 300 ms and 18 % of requests met a cold start: demand is 0.4 replicas and "
+        "p95 812 ms is over the target of 300 ms and 18 % of requests found no warm replica: demand is 0.4 replicas and "
         "asks for a floor of 1, but a service that is under-provisioned is never lowered, so the floor stays at 3.",
         id="the literal algorithm would lower an under-provisioned service",
     ),
@@ -87,7 +87,7 @@ RAISES = [
         4,
         4,
         2.4,
-        "p95 812 ms is over the target of 300 ms and 18 % of requests met a cold start: demand is 2.4 replicas, "
+        "p95 812 ms is over the target of 300 ms and 18 % of requests found no warm replica: demand is 2.4 replicas, "
         "so the floor stays at 4.",
         id="enough already",
     ),
@@ -96,7 +96,7 @@ RAISES = [
         1,
         4,
         2.4,
-        "p95 812 ms is over the target of 300 ms and 5 % of requests met a cold start: demand is 2.4 replicas, "
+        "p95 812 ms is over the target of 300 ms and 5 % of requests found no warm replica: demand is 2.4 replicas, "
         "so the floor goes from 1 to 4.",
         id="exactly the threshold is many",
     ),
@@ -105,7 +105,7 @@ RAISES = [
         2,
         2,
         None,
-        "p95 812 ms is over the target of 300 ms and 18 % of requests met a cold start: the service time is not known "
+        "p95 812 ms is over the target of 300 ms and 18 % of requests found no warm replica: the service time is not known "
         "yet, so the floor stays at 2.",
         id="without a service time nothing can be computed",
     ),
@@ -114,7 +114,7 @@ RAISES = [
         1,
         4,
         2.4,
-        "p95 12.34 s is over the target of 300 ms and 100 % of requests met a cold start: demand is 2.4 replicas, "
+        "p95 12.34 s is over the target of 300 ms and 100 % of requests found no warm replica: demand is 2.4 replicas, "
         "so the floor goes from 1 to 4.",
         id="long latencies in seconds",
     ),
@@ -144,14 +144,14 @@ HOLDS = [
     pytest.param(
         replace(SLOW, p95_seconds=0.3004, cold_start_fraction=0.0496),
         3,
-        "p95 300.4 ms is over the target of 300 ms, but only 4.96 % of requests met a cold start (many is 5 %) and "
+        "p95 300.4 ms is over the target of 300 ms, but only 4.96 % of requests found no warm replica (many is 5 %) and "
         "utilisation is 98 %: the floor stays at 3.",
         id="slow with few cold starts: more warm replicas are not the cure that the paper knows",
     ),
     pytest.param(
         replace(SLOW, cold_start_fraction=0.0),
         1,
-        "p95 812 ms is over the target of 300 ms, but no request met a cold start and utilisation is 98 %: "
+        "p95 812 ms is over the target of 300 ms, but each request found a warm replica and utilisation is 98 %: "
         "the floor stays at 1.",
         id="slow without cold starts",
     ),
@@ -340,7 +340,7 @@ AT_ZERO = [
             1,
             0,
             UNDER,
-            "p95 4200 ms is over the target of 300 ms and 100 % of requests met a cold start: demand is under 0.1 "
+            "p95 4200 ms is over the target of 300 ms and 100 % of requests found no warm replica: demand is under 0.1 "
             "replicas, so the floor goes from 0 to 1.",
             0.0125,
         ),
@@ -354,7 +354,7 @@ AT_ZERO = [
             1,
             0,
             UNDER,
-            "p95 4200 ms is over the target of 300 ms and 100 % of requests met a cold start: the service time is not "
+            "p95 4200 ms is over the target of 300 ms and 100 % of requests found no warm replica: the service time is not "
             "known yet, so the floor goes from 0 to 1.",
             None,
         ),
