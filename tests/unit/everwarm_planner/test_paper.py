@@ -78,8 +78,8 @@ RAISES = [
         3,
         3,
         0.4,
-        "p95 812 ms is over the target of 300 ms and 18 % of requests found no warm replica: demand is 0.4 replicas and "
-        "asks for a floor of 1, but a service that is under-provisioned is never lowered, so the floor stays at 3.",
+        "p95 812 ms is over the target of 300 ms and 18 % of requests found no warm replica: demand is 0.4 replicas "
+        "and asks for a floor of 1, but a service that is under-provisioned is never lowered, so the floor stays at 3.",
         id="the literal algorithm would lower an under-provisioned service",
     ),
     pytest.param(
@@ -105,8 +105,8 @@ RAISES = [
         2,
         2,
         None,
-        "p95 812 ms is over the target of 300 ms and 18 % of requests found no warm replica: the service time is not known "
-        "yet, so the floor stays at 2.",
+        "p95 812 ms is over the target of 300 ms and 18 % of requests found no warm replica: the service time is not "
+        "known yet, so the floor stays at 2.",
         id="without a service time nothing can be computed",
     ),
     pytest.param(
@@ -144,8 +144,8 @@ HOLDS = [
     pytest.param(
         replace(SLOW, p95_seconds=0.3004, cold_start_fraction=0.0496),
         3,
-        "p95 300.4 ms is over the target of 300 ms, but only 4.96 % of requests found no warm replica (many is 5 %) and "
-        "utilisation is 98 %: the floor stays at 3.",
+        "p95 300.4 ms is over the target of 300 ms, but only 4.96 % of requests found no warm replica (many is 5 %) "
+        "and utilisation is 98 %: the floor stays at 3.",
         id="slow with few cold starts: more warm replicas are not the cure that the paper knows",
     ),
     pytest.param(
@@ -354,8 +354,8 @@ AT_ZERO = [
             1,
             0,
             UNDER,
-            "p95 4200 ms is over the target of 300 ms and 100 % of requests found no warm replica: the service time is not "
-            "known yet, so the floor goes from 0 to 1.",
+            "p95 4200 ms is over the target of 300 ms and 100 % of requests found no warm replica: the service time is "
+            "not known yet, so the floor goes from 0 to 1.",
             None,
         ),
         remembered(1, None, 1000.0),
