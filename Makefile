@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench test-cluster cluster-packages cluster-up cluster-down crds clean
+.PHONY: help venv demo test lint bench test-cluster cluster-packages cluster-up cluster-down helm manifests clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -39,7 +39,8 @@ bench: venv ## this server beside its peers and its limit; BENCH_FLAGS=--quick b
 	$(BIN)/python -m bench.serving $(BENCH_FLAGS)
 
 test-cluster: venv ## the real Kubernetes + Knative: needs root, or a KUBECONFIG
-	$(BIN)/python -m pytest tests/cluster --timeout 1200 -v
+	PYTHONPATH=tests/cluster $(BIN)/python -m harness helm
+	$(BIN)/python -m pytest tests/chart tests/cluster --timeout 1200 -v
 
 cluster-packages: venv ## install what the cluster tests need of Debian (root)
 	PYTHONPATH=tests/cluster $(BIN)/python -m harness packages
@@ -50,8 +51,11 @@ cluster-up: venv ## start the local cluster and leave it running
 cluster-down: venv ## stop it
 	PYTHONPATH=tests/cluster $(BIN)/python -m harness down
 
-crds: venv ## write manifests/crds.yaml from the pydantic models
-	$(BIN)/everwarm crd > manifests/crds.yaml
+helm: venv ## path of helm, built with Go if this machine has none
+	@PYTHONPATH=tests/cluster $(BIN)/python -m harness helm
+
+manifests: venv ## write all that is derived from the chart and the code: the definition, manifests/, the chart's README
+	$(BIN)/python charts/generate.py --helm "$$($(MAKE) -s helm)"
 
 clean: ## remove what make made here
 	rm -rf .venv .venv-demo build dist

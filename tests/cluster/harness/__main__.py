@@ -1,17 +1,17 @@
-"""The command line: `python -m harness packages | build | up | down | status | image TARGET`."""
+"""The command line: `python -m harness packages | build | helm | up | down | status | image TARGET`."""
 
 import argparse
 import sys
 import time
 
-from harness import cluster, container_images, packages
+from harness import build, cluster, container_images, packages
 from harness.paths import KUBECONFIG, LOCAL_INGRESS, PROMETHEUS, PUBLIC_INGRESS
 
 
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m harness", description=__doc__)
-    parser.add_argument("command", choices=("packages", "build", "up", "down", "status", "image"))
+    parser.add_argument("command", choices=("packages", "build", "helm", "up", "down", "status", "image"))
     parser.add_argument("target", nargs="?", choices=container_images.TARGETS, help="of the Dockerfile, for `image`")
     arguments = parser.parse_args()
     command = arguments.command
@@ -20,6 +20,8 @@ def main() -> int:
         _say(f"installed {' '.join(packages.install({**packages.CLUSTER, **packages.IMAGES})) or 'nothing'}")
     elif command == "build":
         cluster.build_all(_say)
+    elif command == "helm":
+        print(build.build_helm(_say))
     elif command == "up":
         _say("up" if cluster.up(_say) else "already up: nothing done")
         _say(f"KUBECONFIG={KUBECONFIG}\nEnvoy {PUBLIC_INGRESS} (local hosts {LOCAL_INGRESS})\nPrometheus {PROMETHEUS}")

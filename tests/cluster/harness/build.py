@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import locks
 from harness.paths import CACHE, HARNESS
 from harness.shell import find, run
 
@@ -64,6 +65,16 @@ KUBECTL = ProgramSet("kubectl", "kubernetes", ("k8s.io/kubernetes/cmd/kubectl",)
 KNATIVE_PROGRAMS = ("controller", "webhook", "autoscaler", "activator", "queue")
 KNATIVE = ProgramSet("knative", "knative", tuple(f"knative.dev/serving/cmd/{name}" for name in KNATIVE_PROGRAMS))
 COREDNS = ProgramSet("coredns", "coredns", ("github.com/coredns/coredns",))
+# Only for a machine that has none. `helm template` takes the cluster to be of the version that its libraries are.
+_HELM = "helm.sh/helm/v3"
+HELM = ProgramSet(
+    name="helm",
+    module="helm",
+    packages=(f"{_HELM}/cmd/helm",),
+    linker_flags=f"-X {_HELM}/internal/version.version=v3.22.0"
+    f" -X {_HELM}/pkg/chartutil.k8sVersionMajor=1 -X {_HELM}/pkg/chartutil.k8sVersionMinor=37"
+    f" -X {_HELM}/pkg/lint/rules.k8sVersionMajor=1 -X {_HELM}/pkg/lint/rules.k8sVersionMinor=37",
+)
 
 
 @functools.cache
@@ -76,9 +87,24 @@ def build_all(say: Callable[[str], None]) -> None:
     """Builds each set that is missing; `say` hears what takes long."""
     own_kubectl = () if find("kubectl") else (KUBECTL,)
     for programs in (KUBERNETES, KNATIVE, COREDNS, *own_kubectl):
-        if not programs.folder.exists():
-            say(f"building {programs.name} (minutes, once)")
-            _build(programs)
+        _build_once(programs, say)
+
+
+def build_helm(say: Callable[[str], None]) -> str:
+    """Returns the path of helm: this machine's, or one that is built here if it was not before."""
+    if not find("helm"):
+        with locks.alone("helm"):
+            _build_once(HELM, say)
+    return _helm()
+
+
+def found_helm() -> str | None:
+    """Returns the path of helm where this machine has it or it was built here, else None."""
+    return find("helm") or (_helm() if find("go") and HELM.program("helm").exists() else None)
+
+
+def _helm() -> str:
+    return find("helm") or str(HELM.program("helm"))
 
 
 @functools.cache
@@ -90,6 +116,12 @@ def kubectl() -> str:
 def module_folder(programs: ProgramSet, module: str) -> Path:
     """Returns the folder of a Go `module` in the module cache, at the version that `programs` are built from."""
     return Path(run(["go", "list", "-m", "-f", "{{.Dir}}", module], cwd=programs.source).strip())
+
+
+def _build_once(programs: ProgramSet, say: Callable[[str], None]) -> None:
+    if not programs.folder.exists():
+        say(f"building {programs.name} (minutes, once)")
+        _build(programs)
 
 
 def _build(programs: ProgramSet) -> None:

@@ -1,4 +1,4 @@
-"""The ClusterRole in manifests/install.yaml grants the calls that the operator makes: all of them, and no other."""
+"""The operator's ClusterRole in manifests/install.yaml grants the calls that it makes: all of them, and no other."""
 
 import re
 from pathlib import Path
@@ -71,10 +71,10 @@ def watches_of_kopf() -> set[Right]:
 
 def granted() -> set[Right]:
     documents = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
-    (role,) = [document for document in documents if document["kind"] == "ClusterRole"]
+    roles = {document["metadata"]["name"]: document for document in documents if document["kind"] == "ClusterRole"}
     return {
         (verb, group, resource)
-        for rule in role["rules"]
+        for rule in roles["everwarm-operator"]["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
