@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from everwarm_cli import plan, serve
+from everwarm_cli import plan, serve, simulate
 from everwarm_cli.errors import CommandError
 from everwarm_cli.options import duration_option
 from everwarm_cli.up.settings import LoadKind, UpSettings
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 
 app.command("plan")(plan.plan)
+app.command("simulate")(simulate.simulate)
 
 _ServeModel = Annotated[
     str, typer.Argument(metavar="MODEL", help="A directory, or a URI: s3://, gs://, az://, https://.")

@@ -20,6 +20,22 @@ class Output(enum.StrEnum):
     JSON = "json"
 
 
+class PolicyName(enum.StrEnum):
+    """What `everwarm simulate` compares."""
+
+    PAPER = "paper"
+    KPA = "kpa"
+    HPA = "hpa"
+    FIXED = "fixed"
+
+
+class Pattern(enum.StrEnum):
+    """Loads that need no file."""
+
+    POISSON = "poisson"
+    BURSTS = "bursts"
+
+
 def duration(text: str | float) -> float:
     """`300ms` -> 0.3; what is none is a wrong argument."""
     try:

@@ -98,10 +98,10 @@ class Engine:
     def _cold(self, first: int, replicas: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         if len(replicas) == 0 or self._workload.arrivals[first] >= self._last_ready:
             return np.zeros(len(replicas), dtype=np.bool_)
-        oldest = int(replicas.min())
-        ready = np.array([replica.ready_seconds for replica in self.replicas[oldest : int(replicas.max()) + 1]])
-        arrivals = self._workload.arrivals[first : first + len(replicas)]
-        return np.asarray(ready[replicas - oldest] > arrivals, dtype=np.bool_)
+        arrivals = self._workload.arrivals[first : first + len(replicas)].tolist()
+        lives = self.replicas
+        pairs = zip(replicas.tolist(), arrivals, strict=True)
+        return np.array([lives[number].ready_seconds > arrival for number, arrival in pairs], dtype=np.bool_)
 
     def _advance_stride(self, until: float, starts: list[float], taken_by: list[int]) -> bool:
         """The hot loop; whether it came to the end of its stride, so that there may be more to start."""
