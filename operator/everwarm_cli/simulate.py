@@ -60,7 +60,7 @@ def simulate(
     source = pattern if trace is None else traces.read(trace, column)
     load = comparison.Load(source, rate, duration, dispersion, scale, service_time, service_sigma)
     setup = comparison.Setup(load, slo, cold_start, 0.3, concurrency, min_replicas, max_replicas, replicas)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=(err := Console(stderr=True)), transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("simulating", total=len(names) * seeds)
         outcomes = list(comparison.compare(setup, names, seeds, lambda: bar.advance(task)))
     title = _title(pattern, trace, column, slo, cold_start)

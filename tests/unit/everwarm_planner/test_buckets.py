@@ -8,7 +8,7 @@ TestDescendingRecord, BucketsHoles, WeightedFloat64BucketsResizeWindow (its firs
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everwarm_planner.policies import buckets
@@ -105,6 +105,7 @@ def test_the_average_is_rounded_since_1_19_and_cut_off_before() -> None:
     assert (filled.average(NOW + 2), replace(filled, floors=True).average(NOW + 2)) == (0.666667, 0.666666)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 30), st.floats(0, 100)), min_size=1, max_size=50), st.integers(1, 10))
 def test_in_order_the_average_is_the_sum_of_the_window_over_the_seconds_since_the_first_write(
     writes: list[tuple[float, float]], window: int

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as tries
 from hypothesis import strategies as st
 
 from everwarm_planner.policies import hpa
@@ -234,6 +235,7 @@ def test_settings_without_a_meaning_are_refused(arguments: tuple[float, int, int
         Settings(*arguments)
 
 
+@tries(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 100), st.integers(0, 50), st.integers(0, 5)), min_size=1, max_size=40),
     st.sampled_from([None, Behavior(), Behavior(Rules((Limit(2, 60.0),), 120.0), Rules((Limit(1, 60.0),), 60.0))]),

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as tries
 from hypothesis import strategies as st
 
 from everwarm_planner.policies import kpa
@@ -173,6 +174,7 @@ def test_the_defaults_aim_at_seven_tenths_of_the_concurrency() -> None:
 loads = st.floats(0, 500)
 
 
+@tries(deadline=None)
 @given(st.lists(st.tuples(loads, loads, st.integers(0, 50)), min_size=1, max_size=30))
 def test_in_panic_the_number_never_falls(samples: list[tuple[float, float, int]]) -> None:
     settings, state, before = Settings.of_concurrency(1), CALM, 0
