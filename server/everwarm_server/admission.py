@@ -5,11 +5,12 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
 from everwarm_server.errors import Overloaded
 
-T = TypeVar("T")
+Done: TypeAlias = Callable[[Any], None]
 
 
 class Client(Protocol):
@@ -25,14 +26,16 @@ class ClientGone(Exception):
     """The client closed its connection before its request ran, so it never did."""
 
 
-class _Ticket(Generic[T]):
-    """A call, and the future of its result. Whoever claims it first, a thread or the one who gives up, has it."""
+class Ticket:
+    """A call that waits or runs. Whoever claims it first, a thread or the one who gives up, has it."""
 
-    __slots__ = ("_free", "call", "done")
+    __slots__ = ("_free", "call", "client", "done", "loop")
 
-    def __init__(self, call: Callable[[], T], done: "asyncio.Future[T]") -> None:
+    def __init__(self, call: Callable[[], Any], client: Client, done: Done, loop: asyncio.AbstractEventLoop) -> None:
         self.call = call
+        self.client = client
         self.done = done
+        self.loop = loop
         self._free = [True]
 
     def claim(self) -> bool:
@@ -55,7 +58,7 @@ class Admission:
         self._slots = slots
         self._limit = slots + queue_size
         self._inside = 0
-        self._tickets: queue.SimpleQueue[_Ticket[Any] | None] = queue.SimpleQueue()
+        self._tickets: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         for index in range(slots):
             threading.Thread(target=self._work, name=f"everwarm-inference-{index}", daemon=True).start()
 
@@ -69,38 +72,34 @@ class Admission:
         """Calls that wait for one."""
         return max(0, self._inside - self._slots)
 
-    async def run(self, call: Callable[[], T], client: Client) -> T:
-        """The result of a call, which raises what the call raises.
+    @property
+    def has_free_slot(self) -> bool:
+        """Whether a call would run at once; the loop's thread may then run one itself."""
+        return self._inside < self._slots
 
-        Whoever is cancelled, or whose client leaves, before its turn gives up its place, and the call never runs.
+    def submit(self, call: Callable[[], Any], client: Client, done: Done) -> Ticket:
+        """Let a thread make a call; `done` is called once on the loop with its result, or with what it raised.
+
+        If the client leaves before its turn the call never runs, and `done` gets ClientGone.
 
         Raises:
             Overloaded: too many wait already.
-            ClientGone: the client left before the call ran.
+            ClientGone: the client has left.
         """
         if client.gone:
             raise ClientGone
         if self._inside >= self._limit:
             raise Overloaded(f"{self.waiting} requests wait for this replica already; try again later.")
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        ticket = _Ticket(call, done)
+        ticket = Ticket(call, client, done, asyncio.get_running_loop())
         self._inside += 1
+        client.when_gone = partial(self.give_up, ticket)
         self._tickets.put(ticket)
+        return ticket
 
-        def give_up() -> None:
-            if ticket.claim():
-                self._inside -= 1
-                if not done.done():
-                    done.set_exception(ClientGone())
-
-        client.when_gone = give_up
-        try:
-            return await done
-        except asyncio.CancelledError:
-            give_up()
-            raise
-        finally:
-            client.when_gone = None
+    def give_up(self, ticket: Ticket) -> None:
+        """Leave the queue; does nothing for a call that runs or has run."""
+        if ticket.claim():
+            self._end(ticket, ClientGone())
 
     def close(self) -> None:
         """Let each thread end when what waits is done."""
@@ -110,21 +109,16 @@ class Admission:
     def _work(self) -> None:
         while (ticket := self._tickets.get()) is not None:
             if ticket.claim():
-                result, error = None, None
                 try:
                     result = ticket.call()
-                except BaseException as raised:  # noqa: BLE001 - the one who waits gets it
-                    error = raised
+                except BaseException as error:  # noqa: BLE001 - the one who waits gets it
+                    result = error
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                    ticket.done.get_loop().call_soon_threadsafe(self._finish, ticket, result, error)
-                del result, error
+                    ticket.loop.call_soon_threadsafe(self._end, ticket, result)
+                del result
             del ticket  # it holds a request, and the next may be hours away
 
-    def _finish(self, ticket: _Ticket[Any], result: Any, error: BaseException | None) -> None:
+    def _end(self, ticket: Ticket, result: Any) -> None:
         self._inside -= 1
-        if ticket.done.done():
-            return
-        if error is None:
-            ticket.done.set_result(result)
-        else:
-            ticket.done.set_exception(error)
+        ticket.client.when_gone = None
+        ticket.done(result)

@@ -1,5 +1,6 @@
 """The one path of a request, whatever protocol it came by: ready, valid, its turn, the model, the outputs asked for."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -7,8 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
-from everwarm_server.admission import Admission, Client
+from everwarm_server.admission import Admission, Client, Done, Ticket
 from everwarm_server.errors import InferenceFailed, InvalidInput, ModelNotFound, ModelNotReady, ServingError
+from everwarm_server.placement import Placement
 from everwarm_server.protocol.sentences import listed, shown
 from everwarm_server.protocol.tensors import (
     DATATYPES,
@@ -47,11 +49,14 @@ class Arrival:
 class DataPlane:
     """One model, from before it is loaded to after it is closed. Its methods belong to the event loop's thread."""
 
-    def __init__(self, name: str, concurrency: int, queue_size: int, metrics: Metrics) -> None:
+    def __init__(
+        self, name: str, concurrency: int, queue_size: int, metrics: Metrics, inline_seconds: float = 0.0
+    ) -> None:
         self.name = name
         self.version = VERSION
         self.metrics = metrics
         self.admission = Admission(concurrency, queue_size)
+        self._placement = Placement(inline_seconds)
         self._runtime: Runtime | None = None
         self._draining = False
 
@@ -105,6 +110,41 @@ class DataPlane:
             return ModelNotFound(f"There is no model {shown(name)} here; this server has {shown(self.name)}.")
         return ModelNotFound(f"The model {shown(name)} has no version {shown(version)} here; it has {self.version!r}.")
 
+    def submit(self, request: InferRequest, arrival: Arrival, client: Client, done: Done) -> Ticket | None:
+        """Compute one request; `done` is called once, on the loop: with the response, or with the error.
+
+        Either before this returns, if the model is known to be quick, or later; the ticket then is for giving up.
+
+        Raises:
+            ModelNotReady, InvalidInput, Overloaded: see errors.py.
+            ClientGone: the client has left.
+        """
+        runtime = self._ready_runtime()
+        check_inputs(request, runtime.metadata)
+        self.metrics.accepted(arrival.request_start, arrival.unix_seconds)
+        inputs: dict[str, Array] = {}
+        input_bytes = 0
+        for tensor in request.inputs:
+            inputs[tensor.name] = tensor.data
+            input_bytes += tensor.data.nbytes
+        if self.admission.has_free_slot and self._placement.here(input_bytes):
+            run = self._run(runtime, inputs, request.parameters)
+            if not _wanted_own_loop(run.error):
+                self._placement.ran_here(input_bytes, run.end - run.start)
+                done(self._response(request, arrival, run))
+                return None
+            self._placement.never_again()
+        call = partial(self._run_in_thread, runtime, inputs, request.parameters)
+
+        def end(run: _Run | BaseException) -> None:
+            if not isinstance(run, _Run):
+                done(run)
+                return
+            self._placement.ran_in_thread(input_bytes, run.end - run.start, run.cpu_seconds)
+            done(self._response(request, arrival, run))
+
+        return self.admission.submit(call, client, end)
+
     async def infer(self, request: InferRequest, arrival: Arrival, client: Client) -> InferResponse:
         """Answer one request.
 
@@ -112,28 +152,71 @@ class DataPlane:
             ModelNotReady, InvalidInput, Overloaded, InferenceFailed: see errors.py.
             ClientGone: the client left before its turn.
         """
-        metadata = self.metadata()
-        check_inputs(request, metadata)
-        self.metrics.accepted(arrival.request_start, arrival.unix_seconds)
-        outputs = await self.admission.run(partial(self._run, request, arrival), client)
-        return InferResponse(metadata.name, metadata.version, select(outputs, request.outputs, metadata), request.id)
+        future: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
 
-    def _run(self, request: InferRequest, arrival: Arrival) -> _Outputs:
-        """Compute, in a thread."""
-        start = time.perf_counter()
-        try:
-            return self._infer({tensor.name: tensor.data for tensor in request.inputs}, request.parameters)
-        finally:
-            self.metrics.inferred(start - arrival.monotonic_seconds, time.perf_counter() - start)
+        def done(outcome: InferResponse | BaseException) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
 
-    def _infer(self, inputs: Mapping[str, Array], parameters: Parameters) -> _Outputs:
+        ticket = self.submit(request, arrival, client, done)
         try:
-            return self._ready_runtime().infer(inputs, parameters)
-        except ServingError:
+            return await future
+        except asyncio.CancelledError:
+            if ticket is not None:
+                self.admission.give_up(ticket)
             raise
-        except BaseException as error:  # a model that calls sys.exit() ends its request, not the server
+
+    def _response(self, request: InferRequest, arrival: Arrival, run: "_Run") -> InferResponse | Exception:
+        self.metrics.inferred(run.start - arrival.monotonic_seconds, run.end - run.start)
+        if run.error is not None:
+            return run.error
+        metadata = self.metadata()
+        try:
+            outputs = select(run.outputs, request.outputs, metadata)
+        except ServingError as error:
+            return error
+        return InferResponse(metadata.name, metadata.version, outputs, request.id)
+
+    def _run_in_thread(self, runtime: Runtime, inputs: Mapping[str, Array], parameters: Parameters) -> "_Run":
+        cpu_seconds = time.thread_time()
+        run = self._run(runtime, inputs, parameters)
+        run.cpu_seconds = time.thread_time() - cpu_seconds
+        return run
+
+    def _run(self, runtime: Runtime, inputs: Mapping[str, Array], parameters: Parameters) -> "_Run":
+        """Compute, on any thread."""
+        run = _Run()
+        run.start = time.perf_counter()
+        try:
+            run.outputs = runtime.infer(inputs, parameters)
+        except ServingError as error:
+            run.error = error
+        except BaseException as error:  # noqa: BLE001 - a model that calls sys.exit() ends its request, not the server
             _LOG.exception("The model failed", extra={"model": self.name})
-            raise InferenceFailed(f"The model {self.name!r} failed: {type(error).__name__}.") from error
+            run.error = InferenceFailed(f"The model {self.name!r} failed: {type(error).__name__}.")
+            run.error.__cause__ = error
+        run.end = time.perf_counter()
+        return run
+
+
+def _wanted_own_loop(error: Exception | None) -> bool:
+    """Whether a model failed on the loop's thread because it runs an event loop itself, which it may in another."""
+    return error is not None and isinstance(error.__cause__, RuntimeError) and "event loop" in str(error.__cause__)
+
+
+class _Run:
+    """What an inference gave, and when it started and ended by time.perf_counter()."""
+
+    __slots__ = ("cpu_seconds", "end", "error", "outputs", "start")
+
+    def __init__(self) -> None:
+        self.outputs: _Outputs = {}
+        self.error: Exception | None = None
+        self.start = self.end = self.cpu_seconds = 0.0
 
 
 def select(outputs: _Outputs, wanted: tuple[RequestedOutput, ...], metadata: ModelMetadata) -> tuple[Tensor, ...]:

@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     queue_size: int = Field(
         default=1000, ge=0, description="requests that may wait for their turn; beyond it, 503 with Retry-After"
     )
+    inline_seconds: float = Field(
+        default=0.0003,
+        ge=0,
+        le=0.01,
+        description="a model that computes for less seconds runs on the event loop, without a thread; 0: never",
+    )
     drain_seconds: float = Field(
         default=5.0, ge=0, description="seconds after SIGTERM with readiness at 503 and requests still accepted"
     )

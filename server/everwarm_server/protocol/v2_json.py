@@ -24,6 +24,7 @@ Body: TypeAlias = bytes | bytearray | memoryview
 Chunks: TypeAlias = list[bytes | memoryview]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
+_HEADER_LENGTH: Final = v2_binary.HEADER_LENGTH.lower().encode()
 MAX_ID_CHARACTERS: Final = 1024
 MAX_PARAMETERS: Final = 256
 
@@ -171,7 +172,7 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[Chu
         InvalidInput: an FP16 output is wanted as JSON.
         InferenceFailed: an output holds what JSON can't carry.
     """
-    binary = {output.name: output.binary for output in request.outputs}
+    binary = {output.name: output.binary for output in request.outputs} if request.outputs else {}
     heads: list[dict[str, Any]] = []
     tails: Chunks = []
     for tensor in response.outputs:
@@ -197,7 +198,7 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[Chu
     return [header, *tails], [
         (b"content-type", b"application/octet-stream"),
         (b"content-length", b"%d" % length),
-        (v2_binary.HEADER_LENGTH.lower().encode(), b"%d" % len(header)),
+        (_HEADER_LENGTH, b"%d" % len(header)),
     ]
 
 
@@ -207,7 +208,7 @@ def _json_output(tensor: Tensor) -> Any:
             f"The output {shown(tensor.name)} is FP16, which V2 carries only as binary: "
             "set its parameter binary_data to true."
         )
-    return json_data.from_tensor(Tensor(tensor.name, tensor.datatype, tensor.data.reshape(-1)))
+    return json_data.from_tensor(tensor, flat=True)
 
 
 def json_headers(body: bytes) -> Headers:

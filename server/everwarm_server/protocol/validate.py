@@ -14,7 +14,7 @@ def check_inputs(request: InferRequest, metadata: ModelMetadata) -> None:
     Raises:
         InvalidInput: the first thing that does not fit, with what was wanted and what came.
     """
-    if metadata.inputs:
+    if metadata.inputs and not _fit(request.inputs, metadata.inputs):
         specs = {spec.name: spec for spec in metadata.inputs}
         for tensor in request.inputs:
             _check_input(tensor, specs.get(tensor.name), metadata)
@@ -29,6 +29,18 @@ def check_inputs(request: InferRequest, metadata: ModelMetadata) -> None:
                 raise InvalidInput(
                     f"The model {shown(metadata.name)} has no output {shown(output.name)}; it has {listed(names)}."
                 )
+
+
+def _fit(tensors: tuple[Tensor, ...], specs: tuple[TensorSpec, ...]) -> bool:
+    """Whether the inputs are those declared, in the same order, as they nearly always are."""
+    if len(tensors) != len(specs):
+        return False
+    for tensor, spec in zip(tensors, specs, strict=True):
+        if tensor.name != spec.name or tensor.datatype != spec.datatype:
+            return False
+        if not shapes.fits(tensor.data.shape, spec.shape):
+            return False
+    return True
 
 
 def _check_input(tensor: Tensor, spec: TensorSpec | None, metadata: ModelMetadata) -> None:

@@ -15,8 +15,8 @@
 Any other exception is a 500 with its type and message and without a traceback, which is logged. What it takes and gives
 is said by model.toml, or by the class as `metadata = {"inputs": [...], "outputs": [...]}` of objects with a name, a
 datatype and a shape; without either the model takes whatever comes. `predict` may take the request's parameters as a
-second argument. It runs in worker threads, at most `concurrency` at a time; coroutines run on one event loop that all
-share. Modules beside model.py can be imported by it until load() returns.
+second argument. It runs in worker threads, or in the server's own thread once it is known to be quick, at most
+`concurrency` at a time; coroutines run on one event loop that all share. Modules beside model.py can be imported by it until load() returns.
 """
 
 import hashlib
@@ -30,8 +30,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from everwarm_server.errors import InferenceFailed, InvalidInput, ModelError
-from everwarm_server.protocol.tensors import Array, ModelMetadata, Parameters, TensorSpec
+from everwarm_server.protocol.tensors import DTYPES, Array, ModelMetadata, Parameters, TensorSpec
 from everwarm_server.runtime import arrays, model_toml
 from everwarm_server.runtime.load import LoadOptions
 from everwarm_server.runtime.loop_thread import LoopThread
@@ -142,9 +144,10 @@ class PythonRuntime:
         """All outputs; see Runtime.infer."""
         # By V2 binary they are read-only views of the request, by JSON they are not; a model should not have to know.
         own = {name: array if array.flags.writeable else array.copy() for name, array in inputs.items()}
-        arguments = (own, dict(parameters)) if self._takes_parameters else (own,)
         try:
-            answer = self._loop.resolve(self._model.predict(*arguments))
+            answer = self._model.predict(own, dict(parameters)) if self._takes_parameters else self._model.predict(own)
+            if inspect.iscoroutine(answer):
+                answer = self._loop.resolve(answer)
         except InvalidInput:
             raise
         except (Exception, SystemExit, CancelledError) as error:
@@ -183,11 +186,15 @@ def outputs_of(answer: Any, declared: tuple[TensorSpec, ...]) -> dict[str, Array
         if len(declared) != 1:
             raise ModelError(f"predict() returned a {type(answer).__name__}; it must return a dict of arrays by name.")
         answer = {declared[0].name: answer}
-    missing = [spec.name for spec in declared if spec.name not in answer]
-    if missing:
-        raise ModelError(f"predict() returned no output {missing[0]!r}, which the model declares.")
-    datatypes = {spec.name: spec.datatype for spec in declared}
-    return {
-        str(name): arrays.to_protocol(value, f"the output {name!r}", datatypes.get(name))
-        for name, value in answer.items()
-    }
+    datatypes = {}
+    for spec in declared:
+        if spec.name not in answer:
+            raise ModelError(f"predict() returned no output {spec.name!r}, which the model declares.")
+        datatypes[spec.name] = spec.datatype
+    return {str(name): _output(name, value, datatypes.get(name)) for name, value in answer.items()}
+
+
+def _output(name: Any, value: Any, datatype: str | None) -> Array:
+    if type(value) is np.ndarray and datatype not in {None, "BYTES"} and value.dtype == DTYPES[datatype]:
+        return value  # as nearly always
+    return arrays.to_protocol(value, f"the output {name!r}", datatype)

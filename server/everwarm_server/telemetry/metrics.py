@@ -10,18 +10,16 @@ from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
-    disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from everwarm_server.telemetry import cold
 from everwarm_server.telemetry.dispersion import ArrivalCounts
+from everwarm_server.telemetry.series import Counters, Histogram
 
 BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -31,20 +29,28 @@ CLIENT_GONE: Final = 499  # nginx's code for a client that left; nobody gets it
 
 
 class Metrics:
-    """The metrics of one model on a registry of their own. Times are unix seconds unless they are durations."""
+    """The metrics of one model on a registry of their own. Times are unix seconds unless they are durations.
+
+    Its methods belong to the event loop's thread.
+    """
 
     def __init__(self, model_name: str, concurrency: int, start_seconds: float) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each counter and histogram, which nobody here reads
         self.registry = CollectorRegistry()
         self._name = model_name
         self._ready_seconds = math.inf
         self._arrivals = ArrivalCounts(start_seconds)
         self._in_flight = 0
-        self._requests = self._counter(
-            "requests", "requests to the model, by HTTP status code (499: client gone)", "code"
+        requests = Counters(
+            "everwarm_requests",
+            "requests to the model, by HTTP status code (499: client gone)",
+            model_name,
+            "code",
+            "200",
         )
-        self._by_code = {"200": self._requests.labels(model_name, "200")}
-        self._cold = self._counter("cold_start_requests", "requests that found no warm replica").labels(model_name)
+        cold_starts = Counters("everwarm_cold_start_requests", "requests that found no warm replica", model_name, None)
+        self._by_code, self._cold = requests.counts, cold_starts.counts
+        for counters in (requests, cold_starts):
+            self.registry.register(counters)
         self._request_seconds = self._histogram("request_seconds", "arrival to response complete")
         self._queue_seconds = self._histogram("queue_seconds", "arrival to start of inference")
         self._inference_seconds = self._histogram("inference_seconds", "time in the model, one observation per request")
@@ -63,16 +69,13 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"everwarm_{name}", text, ("model_name", *labels), registry=self.registry)
-
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"everwarm_{name}", text, ("model_name", *labels), registry=self.registry)
 
     def _histogram(self, name: str, text: str) -> Histogram:
-        text = f"{text}, in seconds"
-        made = Histogram(f"everwarm_{name}", text, ("model_name",), registry=self.registry, buckets=BUCKETS)
-        return made.labels(self._name)
+        made = Histogram(f"everwarm_{name}", f"{text}, in seconds", self._name, BUCKETS)
+        self.registry.register(made)
+        return made
 
     def arrived(self, now_seconds: float) -> None:
         """A request to the model is here."""
@@ -85,18 +88,17 @@ class Metrics:
         if code != CLIENT_GONE:
             self._request_seconds.observe(duration_seconds)
         text = str(code)
-        by_code = self._by_code.get(text)
-        if by_code is None:
-            by_code = self._by_code[text] = self._requests.labels(self._name, text)
-        by_code.inc()
+        self._by_code[text] = self._by_code.get(text, 0) + 1
 
     def accepted(self, request_start: bytes | None, arrival_seconds: float) -> None:
         """It will be served; count it if it found no warm replica."""
+        if request_start is None and arrival_seconds - self._ready_seconds > cold.GRACE_SECONDS:
+            return  # nearly all
         if cold.found_no_warm_replica(request_start, arrival_seconds, self._ready_seconds):
-            self._cold.inc()
+            self._cold[""] += 1
 
     def inferred(self, queue_seconds: float, inference_seconds: float) -> None:
-        """The model has computed for it. From any thread."""
+        """The model has computed for it."""
         self._queue_seconds.observe(queue_seconds)
         self._inference_seconds.observe(inference_seconds)
 

@@ -1,17 +1,25 @@
-"""The hot path: POST .../infer (V2) and :predict (V1) as plain ASGI. A request in, an answer out, errors included."""
+"""The hot path: POST .../infer (V2) and :predict (V1). A body in, an answer out, errors included.
+
+`Job` is the path itself, from a whole body on, without a coroutine: each step calls the next, so a model that runs on
+the loop is answered before the bytes of the next request are looked at. `Inference.answer` brings it to ASGI, and
+hot.py to connections.
+"""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
-from everwarm_server.admission import ClientGone
+from everwarm_server.admission import Client, ClientGone, Ticket
 from everwarm_server.dataplane import Arrival, DataPlane
 from everwarm_server.errors import ModelNotReady
 from everwarm_server.protocol import v1_json, v2_json
+from everwarm_server.protocol.tensors import InferRequest, InferResponse, ModelMetadata
 from everwarm_server.protocol.v2_binary import parse_header_length
-from everwarm_server.protocol.v2_json import Body
+from everwarm_server.protocol.v2_json import Body, Chunks, Headers
+from everwarm_server.protocol.v2_layouts import Layouts
 from everwarm_server.telemetry.metrics import CLIENT_GONE
 from everwarm_server.transport.http import (
     Answer,
@@ -25,22 +33,135 @@ from everwarm_server.transport.http import (
 )
 
 LARGE_JSON_BYTES: Final = 2**19  # about 5 ms
-T = TypeVar("T")
-Codec: TypeAlias = Callable[[DataPlane, Exchange, Arrival, Body], Awaitable[Answer]]
+Encode: TypeAlias = Callable[[InferResponse], tuple[Chunks, Headers]]
+Decoded: TypeAlias = tuple[InferRequest, Encode]
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A protocol over HTTP for one model.
+
+    Attributes:
+        decode: a body with its headers to a request, and the way to encode the response to it.
+        json_bytes: how much of such a body is JSON.
+    """
+
+    decode: Callable[[Head, Body, ModelMetadata], Decoded]
+    json_bytes: Callable[[Head, Body], int]
+
+
+def _header_length(head: Head) -> int | None:
+    given = head.get(b"inference-header-content-length")
+    return None if given is None else parse_header_length(given.decode("latin-1"))
+
+
+def _decode_v1(head: Head, body: Body, metadata: ModelMetadata) -> Decoded:
+    del head
+    predict = v1_json.decode_predict(body, metadata)
+    return predict.request, partial(v1_json.encode_predict, columnar=predict.columnar)
+
+
+def _json_bytes_of_v2(head: Head, body: Body) -> int:
+    length = _header_length(head)
+    return len(body) if length is None else length
+
+
+def v2() -> Codec:
+    """The V2 protocol, JSON and binary."""
+    layouts = Layouts()
+
+    def decode(head: Head, body: Body, metadata: ModelMetadata) -> Decoded:
+        request = layouts.decode(body, _header_length(head), metadata)
+        return request, partial(v2_json.encode_response, request=request)
+
+    return Codec(decode, _json_bytes_of_v2)
+
+
+def v1() -> Codec:
+    """The V1 protocol."""
+    return Codec(_decode_v1, lambda _, body: len(body))
+
+
+class Job:
+    """One request with its whole body.
+
+    `finish` is called once on the loop: with the answer, or with None if the client has left.
+    """
+
+    __slots__ = ("_arrival", "_client", "_codec", "_encode", "_finish", "_head", "_plane", "_ticket")
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        codec: Codec,
+        arrival: Arrival,
+        request: tuple[Head, Client],
+        finish: Callable[[Answer | None], None],
+    ) -> None:
+        self._plane = plane
+        self._codec = codec
+        self._arrival = arrival
+        self._head, self._client = request
+        self._finish = finish
+        self._ticket: Ticket | None = None
+        self._encode: Encode | None = None
+
+    def start(self, body: Body) -> None:
+        """Answer it, now or later."""
+        try:
+            metadata = self._plane.metadata()
+            if self._codec.json_bytes(self._head, body) >= LARGE_JSON_BYTES:
+                # Half a second for the largest: probes would wait for it.
+                decode = partial(self._codec.decode, self._head, body, metadata)
+                decoding = asyncio.get_running_loop().run_in_executor(None, decode)
+                decoding.add_done_callback(self._decoded)
+            else:
+                self._submit(self._codec.decode(self._head, body, metadata))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            self._done(error)
+
+    def give_up(self) -> None:
+        """Leave the queue, if it waits there."""
+        if self._ticket is not None:
+            self._plane.admission.give_up(self._ticket)
+
+    def _decoded(self, decoding: "asyncio.Future[Decoded]") -> None:
+        try:
+            self._submit(decoding.result())
+        except Exception as error:  # noqa: BLE001 - see start()
+            self._done(error)
+
+    def _submit(self, decoded: Decoded) -> None:
+        request, self._encode = decoded
+        self._ticket = self._plane.submit(request, self._arrival, self._client, self._done)
+
+    def _done(self, outcome: InferResponse | BaseException) -> None:
+        self._finish(self._answer(outcome))
+
+    def _answer(self, outcome: InferResponse | BaseException) -> Answer | None:
+        if isinstance(outcome, ClientGone):
+            return None
+        if isinstance(outcome, BaseException) or self._encode is None:
+            return error_answer(outcome)
+        try:
+            chunks, headers = self._encode(outcome)
+        except Exception as error:  # noqa: BLE001 - see start()
+            return error_answer(error)
+        return Answer(200, headers, chunks)
 
 
 class Inference:
     """Answers inference requests to the one model."""
 
     def __init__(self, plane: DataPlane, max_body_bytes: int) -> None:
-        self._plane = plane
-        self._max_body_bytes = max_body_bytes
+        self.plane = plane
+        self.max_body_bytes = max_body_bytes
 
     async def answer(self, codec: Codec, request: Exchange) -> None:
-        """Answer one request by a codec, `v2` or `v1`."""
+        """Answer one request by a codec, of `v2()` or `v1()`."""
         start = time.perf_counter()
         arrival = Arrival(start, time.time(), request.head.get(b"x-request-start"))
-        metrics = self._plane.metrics
+        metrics = self.plane.metrics
         metrics.arrived(arrival.unix_seconds)
         code = CLIENT_GONE
         try:
@@ -53,20 +174,43 @@ class Inference:
     async def _answer(self, codec: Codec, request: Exchange, arrival: Arrival) -> int:
         reply = refuse  # until the body is read
         try:
-            self._plane.metadata()
+            self.plane.metadata()
             check_encoding(request.head)
-            body = await read_body(request, self._max_body_bytes)
+            body = await read_body(request, self.max_body_bytes)
             reply = respond
-            answer = await codec(self._plane, request, arrival, body)
+            answer = await self._infer(codec, request, arrival, body)
         except ClientGone:
             raise
         except asyncio.CancelledError:  # by the listener, when its time is over
-            answer = error_answer(ModelNotReady("The server stopped before the model had answered; try elsewhere."))
+            answer = stopped_answer()
             reply = respond
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             answer = error_answer(error)
         await reply(request, answer)
         return answer.code
+
+    async def _infer(self, codec: Codec, request: Exchange, arrival: Arrival, body: Body) -> Answer:
+        finished: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+
+        def finish(answer: Answer | None) -> None:
+            if not finished.done():
+                finished.set_result(answer)
+
+        job = Job(self.plane, codec, arrival, (request.head, request.client), finish)
+        job.start(body)
+        try:
+            answer = await finished
+        except asyncio.CancelledError:
+            job.give_up()
+            raise
+        if answer is None:
+            raise ClientGone
+        return answer
+
+
+def stopped_answer() -> Answer:
+    """What whoever still waits is told when the server's time to stop is over."""
+    return error_answer(ModelNotReady("The server stopped before the model had answered; try elsewhere."))
 
 
 def check_encoding(head: Head) -> None:
@@ -81,27 +225,3 @@ def check_encoding(head: Head) -> None:
         raise Refused(
             415, f"The body is encoded as {shown!r}; send it uncompressed.", [(b"accept-encoding", b"identity")]
         )
-
-
-async def decoded(decode: Callable[[], T], json_bytes: int) -> T:
-    """What `decode` gives; in a thread for large JSON, which would keep the probes waiting for half a second."""
-    return decode() if json_bytes < LARGE_JSON_BYTES else await asyncio.to_thread(decode)
-
-
-async def v2(plane: DataPlane, request: Exchange, arrival: Arrival, body: Body) -> Answer:
-    """The V2 protocol, JSON and binary."""
-    given = request.head.get(b"inference-header-content-length")
-    header_length = None if given is None else parse_header_length(given.decode("latin-1"))
-    json_bytes = len(body) if header_length is None else header_length
-    inference = await decoded(partial(v2_json.decode_request, body, header_length, plane.metadata()), json_bytes)
-    response = await plane.infer(inference, arrival, request.client)
-    chunks, headers = v2_json.encode_response(response, inference)
-    return Answer(200, headers, chunks)
-
-
-async def v1(plane: DataPlane, request: Exchange, arrival: Arrival, body: Body) -> Answer:
-    """The V1 protocol."""
-    predict = await decoded(partial(v1_json.decode_predict, body, plane.metadata()), len(body))
-    response = await plane.infer(predict.request, arrival, request.client)
-    chunks, headers = v1_json.encode_predict(response, columnar=predict.columnar)
-    return Answer(200, headers, chunks)

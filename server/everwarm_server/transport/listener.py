@@ -118,6 +118,8 @@ class Listener(uvicorn.Server):
                     connection.transport.close()
             await asyncio.sleep(_TICK_SECONDS)
         self.unanswered = sum(not connection.idle for connection in connections)
+        for connection in list(connections):
+            connection.stop_waiting()
         for task in self.server_state.tasks:
             task.cancel()
         if self.server_state.tasks:

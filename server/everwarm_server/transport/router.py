@@ -5,14 +5,15 @@ imported when the first request needs it: a third of a second and 20 MB that no 
 """
 
 import asyncio
-import hmac
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeAlias, cast
 
 from everwarm_server.dataplane import DataPlane
 from everwarm_server.errors import ModelNotReady, Unauthorized
 from everwarm_server.protocol.v2_json import json_headers
+from everwarm_server.transport.hot import Hot
 from everwarm_server.transport.http import (
     Answer,
     Exchange,
@@ -21,12 +22,13 @@ from everwarm_server.transport.http import (
     Refused,
     Scope,
     Send,
+    authorized,
     error_answer,
     exchange,
     refuse,
     respond,
 )
-from everwarm_server.transport.inference import Inference, v1, v2
+from everwarm_server.transport.inference import Codec, Inference, v1, v2
 
 Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 _Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
@@ -43,7 +45,6 @@ class Router:
 
     def __init__(self, plane: DataPlane, inference: Inference, token: str | None, *, metrics_here: bool) -> None:
         self._plane = plane
-        self._inference = inference
         self._token = None if token is None else token.encode()
         self._management: asyncio.Task[Asgi] | None = None
         self._routes: dict[str, tuple[tuple[str, ...], _Handler]] = {
@@ -53,9 +54,16 @@ class Router:
         self._open = frozenset(self._routes)
         if metrics_here:
             self._routes["/metrics"] = (_GET, self._metrics)
+        codecs: dict[bytes, Codec] = {}
+        codec_v2, codec_v1 = v2(), v1()
         for versions in ("", f"/versions/{plane.version}"):
-            self._routes[f"/v2/models/{plane.name}{versions}/infer"] = (("POST",), self._v2)
-            self._routes[f"/v1/models/{plane.name}{versions}:predict"] = (("POST",), self._v1)
+            for path, codec in (
+                (f"/v2/models/{plane.name}{versions}/infer", codec_v2),
+                (f"/v1/models/{plane.name}{versions}:predict", codec_v1),
+            ):
+                self._routes[path] = (("POST",), partial(inference.answer, codec))
+                codecs[path.encode()] = codec
+        self.hot = Hot(inference, codecs, self._token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -74,12 +82,6 @@ class Router:
 
     def _may_pass(self, request: Exchange) -> bool:
         return authorized(request.head, self._token or b"") or request.path in self._open
-
-    async def _v2(self, request: Exchange) -> None:
-        await self._inference.answer(v2, request)
-
-    async def _v1(self, request: Exchange) -> None:
-        await self._inference.answer(v1, request)
 
     async def _live(self, request: Exchange) -> None:
         await respond(request, json_answer(b'{"live":true}'))
@@ -127,12 +129,6 @@ def wrong_method(method: str, allowed: tuple[str, ...]) -> Exception:
 def json_answer(body: bytes) -> Answer:
     """A 200 with a JSON body."""
     return Answer(200, json_headers(body), [body])
-
-
-def authorized(head: Head, token: bytes) -> bool:
-    """Whether the request carries the token; takes as long for a nearly right one as for a wrong one."""
-    scheme, _, given = head.get(b"authorization", b"").partition(b" ")
-    return hmac.compare_digest(given.strip(), token) and scheme.lower() == b"bearer"
 
 
 def metrics_answer(plane: DataPlane, head: Head) -> Answer:

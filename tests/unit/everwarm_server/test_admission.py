@@ -1,10 +1,11 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from everwarm_server.admission import Admission, ClientGone
+from everwarm_server.admission import Admission, ClientGone, Ticket
 from everwarm_server.errors import Overloaded
 
 
@@ -32,30 +33,43 @@ class Gate:
         self._go.set()
 
 
-async def occupied(admission: Admission) -> tuple[Gate, "asyncio.Task[str]"]:
+class Outcome:
+    """What a call gave, once."""
+
+    def __init__(self, admission: Admission, call: Callable[[], Any], client: FakeClient | None = None) -> None:
+        self._got: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.client = client or FakeClient()
+        self.ticket: Ticket = admission.submit(call, self.client, self._got.set_result)
+
+    async def get(self) -> Any:
+        return await asyncio.wait_for(self._got, 10)
+
+
+async def occupied(admission: Admission) -> tuple[Gate, Outcome]:
     gate = Gate()
-    task = asyncio.create_task(admission.run(gate, FakeClient()))
+    outcome = Outcome(admission, gate)
     await gate.until_started()
-    return gate, task
+    return gate, outcome
 
 
 async def test_a_call_gives_its_result_and_frees_its_slot() -> None:
     admission = Admission(slots=1, queue_size=0)
-    assert await admission.run(lambda: 7, FakeClient()) == 7
-    assert (admission.running, admission.waiting) == (0, 0)
+    assert admission.has_free_slot
+    outcome = Outcome(admission, lambda: 7)
+    assert not admission.has_free_slot
+    assert await outcome.get() == 7
+    assert (admission.running, admission.waiting, admission.has_free_slot) == (0, 0, True)
     admission.close()
 
 
-async def test_a_call_that_raises_frees_its_slot() -> None:
+async def test_a_call_that_raises_gives_its_error_and_frees_its_slot() -> None:
     admission = Admission(slots=1, queue_size=0)
     for error in (ValueError("why"), SystemExit(3)):
 
         def fail(error: BaseException = error) -> None:
             raise error
 
-        with pytest.raises(type(error)) as raised:
-            await admission.run(fail, FakeClient())
-        assert raised.value is error
+        assert await Outcome(admission, fail).get() is error
         assert admission.running == 0
     admission.close()
 
@@ -64,14 +78,14 @@ async def test_beyond_the_queue_requests_are_refused_and_those_within_run_in_ord
     admission = Admission(slots=1, queue_size=3)
     gate, first = await occupied(admission)
     order: list[int] = []
-    waiting = [asyncio.create_task(admission.run(lambda n=n: order.append(n), FakeClient())) for n in range(3)]
-    await asyncio.sleep(0)
+    waiting = [Outcome(admission, lambda n=n: order.append(n)) for n in range(3)]
     assert (admission.running, admission.waiting) == (1, 3)
     with pytest.raises(Overloaded) as refused:
-        await admission.run(lambda: order.append(99), FakeClient())
+        Outcome(admission, lambda: order.append(99))
     assert refused.value.retry_after_seconds >= 1
     gate.let_go()
-    await asyncio.gather(first, *waiting)
+    for outcome in (first, *waiting):
+        await outcome.get()
     assert order == [0, 1, 2]
     assert (admission.running, admission.waiting) == (0, 0)
     admission.close()
@@ -80,38 +94,34 @@ async def test_beyond_the_queue_requests_are_refused_and_those_within_run_in_ord
 async def test_as_many_run_at_once_as_there_are_slots() -> None:
     admission = Admission(slots=2, queue_size=1)
     (one, first), (two, second) = await occupied(admission), await occupied(admission)
-    third = asyncio.create_task(admission.run(lambda: "third", FakeClient()))
-    await asyncio.sleep(0)
+    third = Outcome(admission, lambda: "third")
     assert (admission.running, admission.waiting) == (2, 1)
     two.let_go()
-    assert await third == "third"
+    assert await third.get() == "third"
     one.let_go()
-    assert await asyncio.gather(first, second) == ["done", "done"]
+    assert [await first.get(), await second.get()] == ["done", "done"]
     admission.close()
 
 
-@pytest.mark.parametrize("how", ["client leaves", "task is cancelled"])
+@pytest.mark.parametrize("how", ["client leaves", "it is told to"])
 async def test_whoever_gives_up_while_waiting_frees_its_place_and_never_runs(how: str) -> None:
     admission = Admission(slots=1, queue_size=1)
     gate, first = await occupied(admission)
     ran: list[str] = []
-    client = FakeClient()
-    left = asyncio.create_task(admission.run(lambda: ran.append("left"), client))
-    await asyncio.sleep(0)
+    left = Outcome(admission, lambda: ran.append("left"))
     if how == "client leaves":
-        assert client.when_gone is not None
-        client.when_gone()
+        assert left.client.when_gone is not None
+        left.client.when_gone()
     else:
-        left.cancel()
-    with pytest.raises((ClientGone, asyncio.CancelledError)):
-        await left
+        admission.give_up(left.ticket)
+    assert isinstance(await left.get(), ClientGone)
     assert (admission.running, admission.waiting) == (1, 0)
-    patient = asyncio.create_task(admission.run(lambda: ran.append("patient"), FakeClient()))
-    await asyncio.sleep(0)
+    assert left.client.when_gone is None
+    patient = Outcome(admission, lambda: ran.append("patient"))
     gate.let_go()
-    await asyncio.gather(first, patient)
+    await first.get()
+    await patient.get()
     assert ran == ["patient"]
-    assert client.when_gone is None
     admission.close()
 
 
@@ -119,34 +129,19 @@ async def test_a_client_that_left_before_it_asked_is_not_run() -> None:
     admission, client, ran = Admission(slots=1, queue_size=1), FakeClient(), list[int]()
     client.gone = True
     with pytest.raises(ClientGone):
-        await admission.run(lambda: ran.append(1), client)
+        Outcome(admission, lambda: ran.append(1), client)
     assert (ran, admission.running) == ([], 0)
     admission.close()
 
 
-async def test_a_client_that_leaves_during_its_call_changes_nothing() -> None:
+async def test_whoever_gives_up_during_its_call_changes_nothing() -> None:
     admission = Admission(slots=1, queue_size=0)
-    gate, client = Gate(), FakeClient()
-    task = asyncio.create_task(admission.run(gate, client))
-    await gate.until_started()
-    assert client.when_gone is not None
-    client.when_gone()
+    gate, outcome = await occupied(admission)
+    assert outcome.client.when_gone is not None
+    outcome.client.when_gone()
+    admission.give_up(outcome.ticket)
     assert admission.running == 1
     gate.let_go()
-    assert await task == "done"
-    assert admission.running == 0
-    admission.close()
-
-
-async def test_a_cancelled_call_holds_its_slot_until_its_thread_is_free() -> None:
-    admission = Admission(slots=1, queue_size=1)
-    gate, task = await occupied(admission)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert admission.running == 1
-    following = asyncio.create_task(admission.run(lambda: "next", FakeClient()))
-    gate.let_go()
-    assert await following == "next"
+    assert await outcome.get() == "done"
     assert admission.running == 0
     admission.close()

@@ -25,6 +25,7 @@ def test_defaults() -> None:
         "metrics_port": None,
         "concurrency": 1,
         "queue_size": 1000,
+        "inline_seconds": 0.0003,
         "drain_seconds": 5.0,
         "shutdown_seconds": 60.0,
         "max_body_bytes": 64 * 2**20,

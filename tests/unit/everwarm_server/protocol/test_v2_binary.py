@@ -165,6 +165,12 @@ def test_outputs_come_back_binary_where_asked_and_the_first_is_aligned():
         {"name": "b", "datatype": "FP32", "shape": [1, 2], "data": [1.0, 2.0]},
     ]
     assert body[length:] == array.tobytes()
+
+
+def test_large_outputs_are_not_copied():
+    array = np.ones((64, 64), np.float32)
+    request = InferRequest(inputs=(), binary_outputs=True)
+    chunks, _ = v2_json.encode_response(InferResponse("m", "1", (Tensor("a", "FP32", array),)), request)
     assert np.shares_memory(np.frombuffer(chunks[1], np.uint8), array)
 
 

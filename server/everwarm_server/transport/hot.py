@@ -1,0 +1,116 @@
+"""Inference without ASGI: the headers of a request that a connection has read in, or its whole body, an answer out.
+
+uvicorn makes a task, an event and some dictionaries for each request, which together take as long as a small model.
+What is plain (a POST with a length, uncompressed, not pipelined, with its token, in good time) needs none of them.
+Everything else goes the way of ASGI, which has the answers for all that may be wrong.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from everwarm_server.admission import Client
+from everwarm_server.dataplane import Arrival
+from everwarm_server.protocol.v2_json import Body
+from everwarm_server.telemetry.metrics import CLIENT_GONE
+from everwarm_server.transport.http import Answer, Head, authorized
+from everwarm_server.transport.inference import Codec, Inference, Job, stopped_answer
+
+_UNUSUAL: Final = frozenset({b"transfer-encoding", b"content-encoding"})
+
+
+class Hot:
+    """What connections may answer by themselves.
+
+    Args:
+        inference: the model.
+        codecs: by the whole URL as it stands in a request.
+        token: what a request must carry, if anything.
+    """
+
+    def __init__(self, inference: Inference, codecs: Mapping[bytes, Codec], token: bytes | None) -> None:
+        self._inference = inference
+        self._codecs = codecs
+        self._token = token
+
+    def codec(self, url: bytes) -> Codec | None:
+        """The protocol that is spoken at a URL, if one is."""
+        return self._codecs.get(url)
+
+    def takes(self, head: Head) -> bool:
+        """Whether a request with these headers is a plain one."""
+        length = head.get(b"content-length", b"")
+        return (
+            length.isdigit()
+            and int(length) <= self._inference.max_body_bytes
+            and _UNUSUAL.isdisjoint(head)
+            and (self._token is None or authorized(head, self._token))
+        )
+
+    def cycle(self, codec: Codec, head: Head, client: Client, write: Callable[[Answer, bool], None]) -> "Cycle":
+        """A request whose headers have been read; `write` gets its answer, and whether the connection lives on."""
+        return Cycle(self._inference, codec, (head, client), write)
+
+
+class _NoEvent:
+    """uvicorn tells its cycles by an event that something came; ours are called."""
+
+    def set(self) -> None:
+        """Nobody waits."""
+
+
+class Cycle:
+    """One request of a connection, where uvicorn keeps its RequestResponseCycle: it has what a connection looks at."""
+
+    __slots__ = (
+        "_codec", "_inference", "_job", "_request", "_start", "_unix_seconds", "_write", "disconnected", "keep_alive",
+        "response_complete",
+    )  # fmt: skip
+    message_event: Final = _NoEvent()
+
+    def __init__(
+        self, inference: Inference, codec: Codec, request: tuple[Head, Client], write: Callable[[Answer, bool], None]
+    ) -> None:
+        self._inference = inference
+        self._codec = codec
+        self._request = request
+        self._write = write
+        self._start = time.perf_counter()
+        self._unix_seconds = time.time()
+        self._job: Job | None = None
+        self.keep_alive = True
+        self.disconnected = False
+        self.response_complete = False
+
+    def start(self, body: Body) -> None:
+        """The body is whole."""
+        metrics = self._inference.plane.metrics
+        metrics.arrived(self._unix_seconds)
+        head = self._request[0]
+        arrival = Arrival(self._start, self._unix_seconds, head.get(b"x-request-start"))
+        self._job = Job(self._inference.plane, self._codec, arrival, self._request, self._finish)
+        self._job.start(body)
+
+    def broken_off(self) -> None:
+        """The connection ended before the body did."""
+        self._inference.plane.metrics.arrived(self._unix_seconds)
+        self._count(CLIENT_GONE)
+
+    def stop(self) -> None:
+        """The server's time is over."""
+        if self._job is not None and not self.response_complete:
+            self._finish(stopped_answer())
+            self._job.give_up()
+
+    def _finish(self, answer: Answer | None) -> None:
+        if self.response_complete:
+            return
+        self.response_complete = True
+        if answer is None or self._request[1].gone:
+            self._count(CLIENT_GONE)
+            return
+        self._write(answer, self.keep_alive)
+        self._count(answer.code)
+
+    def _count(self, code: int) -> None:
+        self._inference.plane.metrics.answered(code, time.perf_counter() - self._start)
