@@ -9,8 +9,8 @@ from everwarm_server.protocol.tensors import Array, ModelMetadata, Parameters
 class Runtime(Protocol):
     """A loaded model.
 
-    `infer` blocks; it is called from worker threads, at most `concurrency` at a time, and on the event loop's thread only
-    once it is known to be quick; see placement.py.
+    `infer` blocks; it is called from worker threads, at most `concurrency` at a time, and on the event loop's thread
+    only once it is known to be quick; see placement.py.
     """
 
     @property

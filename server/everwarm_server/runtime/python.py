@@ -16,7 +16,8 @@ Any other exception is a 500 with its type and message and without a traceback, 
 is said by model.toml, or by the class as `metadata = {"inputs": [...], "outputs": [...]}` of objects with a name, a
 datatype and a shape; without either the model takes whatever comes. `predict` may take the request's parameters as a
 second argument. It runs in worker threads, or in the server's own thread once it is known to be quick, at most
-`concurrency` at a time; coroutines run on one event loop that all share. Modules beside model.py can be imported by it until load() returns.
+`concurrency` at a time; coroutines run on one event loop that all share. Modules beside model.py can be imported by it
+until load() returns.
 """
 
 import hashlib
