@@ -244,3 +244,31 @@ def described_job(job: Json) -> Json:
         "port": port_name,
         "relabelings": rest,
     }
+
+
+def dashboard(helm: str) -> Json:
+    objects = render(helm, values={"monitoring": {"dashboard": {"enabled": True}}})
+    (found,) = [f for f in of_kind(objects, "ConfigMap") if f["metadata"]["labels"].get("grafana_dashboard") == "1"]
+    content: Json = json.loads(found["data"]["everwarm.json"])
+    return content
+
+
+def test_the_dashboard_asks_for_metrics_that_exist_in_queries_that_prometheus_reads(helm: str) -> None:
+    content = dashboard(helm)
+    texts = [target["expr"] for panel in content["panels"] for target in panel["targets"]]
+    for text in texts:
+        promql_parser.parse(text.replace("$__rate_interval", "1m"))
+    asked = {name for text in texts for name in re.findall(r"everwarm_\w+", text)}
+    # Counters with labels that only what happens fills in show their first sample with it.
+    late = {"everwarm_requests_total", "everwarm_operator_floor_writes_total", "everwarm_load_seconds"}
+    assert asked - late <= exposed()
+    variables = {variable["name"] for variable in content["templating"]["list"]}
+    assert {name for text in texts for name in re.findall(r"\$(\w+)", text)} - {"__rate_interval"} <= variables
+
+
+def test_no_two_panels_of_the_dashboard_overlap_and_each_says_what_it_shows(helm: str) -> None:
+    panels = dashboard(helm)["panels"]
+    corners = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
+    assert corners == {(x, 8 * y) for x in (0, 12) for y in range(len(panels) // 2)}
+    assert all(panel["description"].endswith(".") for panel in panels)
+    assert len({panel["id"] for panel in panels}) == len(panels)
