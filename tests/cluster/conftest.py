@@ -7,24 +7,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness import build, chart, container_images
 from harness import cluster as own
-from harness import container_images
 from harness.access import Cluster
+from harness.chart import Release, merged
 from harness.container_images import BuiltImage
 from harness.paths import KUBECONFIG, LOCAL_INGRESS, PROMETHEUS, PUBLIC_INGRESS, ROOT
 
 GIVEN = os.environ.get("KUBECONFIG", "")
 KEEP = os.environ.get("EVERWARM_KEEP_CLUSTER") == "1"
-MANIFESTS = ROOT / "manifests"
-OPERATOR = "everwarm-operator"
-NAMESPACE = "everwarm-system"
 # Seconds instead of the minutes that a user's cluster has: a test waits for several passes.
-FASTER = {
-    "EVERWARM_OPERATOR_INTERVAL_SECONDS": "2",
-    "EVERWARM_OPERATOR_WINDOW_SECONDS": "10",
-    "EVERWARM_OPERATOR_STALE_SECONDS": "10",
-}
-
+FASTER = {"operator": {"intervalSeconds": 2, "windowSeconds": 10, "staleSeconds": 10}}
 
 RUNNING = pytest.StashKey[Cluster]()
 
@@ -88,34 +81,23 @@ def slow_digits_image(cluster: Cluster) -> str:
 
 
 @pytest.fixture(scope="session")
-def crds(cluster: Cluster) -> None:
-    """The API server knows ModelServices."""
-    cluster.kubectl("apply", "--server-side", "-f", str(MANIFESTS / "crds.yaml"))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/modelservices.everwarm.dev", "--timeout=30s")
-
-
-@pytest.fixture(scope="session")
-def operator(cluster: Cluster, crds: None) -> Iterator[None]:
-    """The operator at work in the cluster, from the manifests that users apply."""
-    installed = _manifests(image(cluster, "operator"))
-    cluster.apply(*installed)
-    cluster.kubectl(
-        "-n", NAMESPACE, "rollout", "status", f"deployment/{OPERATOR}", "--timeout=90s", timeout_seconds=100
-    )
-    yield
+def operator(cluster: Cluster) -> Iterator[Release]:
+    """The operator at work in the cluster, from the chart that users install, in a namespace that is restricted."""
+    documents = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
+    (namespace,) = [document for document in documents if document["kind"] == "Namespace"]
+    operator_image = image(cluster, "operator")
+    release = Release(build.build_helm(print), cluster.kubeconfig, merged(FASTER, _image_values(operator_image)))
+    cluster.apply(namespace)
+    release.install()
+    yield release
     if not KEEP:
-        cluster.kubectl("delete", "-f", "-", "--timeout=60s", stdin=yaml.safe_dump_all(installed), timeout_seconds=90)
+        release.uninstall()
+        cluster.delete("namespace", chart.NAMESPACE)
 
 
-def _manifests(operator_image: str) -> list[dict[str, object]]:
-    """Returns manifests/install.yaml with the image and the intervals of the test."""
-    documents = [document for document in yaml.safe_load_all((MANIFESTS / "install.yaml").read_text()) if document]
-    for document in documents:
-        if document["kind"] == "Deployment":
-            (container,) = document["spec"]["template"]["spec"]["containers"]
-            container["image"] = operator_image
-            container["imagePullPolicy"] = "IfNotPresent"
-            settings = {entry["name"]: entry for entry in container.get("env", [])}
-            settings |= {name: {"name": name, "value": value} for name, value in FASTER.items()}
-            container["env"] = list(settings.values())
-    return documents
+def _image_values(name: str) -> dict[str, object]:
+    if "@" in name:
+        repository, _, digest = name.partition("@")
+        return {"operator": {"image": {"repository": repository, "digest": digest}}}
+    repository, _, tag = name.rpartition(":")
+    return {"operator": {"image": {"repository": repository, "tag": tag}}}

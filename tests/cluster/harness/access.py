@@ -54,6 +54,11 @@ class Cluster:
         """Applies `manifests` on the server's side."""
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(manifests))
 
+    def dry_run(self, manifest: Json) -> str:
+        """Returns what kubectl says of a manifest that the API server checks and does not store; as `apply` else."""
+        options = ("--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict")
+        return self.kubectl("apply", *options, "-f", "-", stdin=yaml.safe_dump(manifest))
+
     def merge(self, kind: str, name: str, patch: Json, namespace: str = "default") -> None:
         """Merges `patch` into an object."""
         self.kubectl("-n", namespace, "patch", kind, name, "--type=merge", "-p", json.dumps(patch))

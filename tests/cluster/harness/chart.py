@@ -70,8 +70,9 @@ class Release:
         return self._helm("rollback", "everwarm", "--wait", "--timeout", "100s")
 
     def uninstall(self) -> str:
-        """Takes it away and waits until it is gone; none is well, too."""
-        return self._helm("uninstall", "everwarm", "--ignore-not-found", "--wait", "--timeout", "100s")
+        """Takes it away and waits until it is gone, its pods included; none is well, too."""
+        how = ("--ignore-not-found", "--cascade", "foreground", "--wait", "--timeout", "100s")
+        return self._helm("uninstall", "everwarm", *how)
 
     def _helm(self, *arguments: str, stdin: str | None = None) -> str:
         command: list[str | Path] = [self.helm, *arguments, "--namespace", NAMESPACE, "--kubeconfig", self.kubeconfig]
