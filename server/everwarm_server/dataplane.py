@@ -4,9 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from everwarm_server.admission import Admission, Client, Done, Ticket
 from everwarm_server.errors import InferenceFailed, InvalidInput, ModelNotFound, ModelNotReady, ServingError
@@ -31,8 +30,7 @@ _LOG: Final = logging.getLogger(__name__)
 _Outputs: TypeAlias = Mapping[str, Array]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """When and how a request came.
 
     Attributes:
@@ -226,13 +224,15 @@ def select(outputs: _Outputs, wanted: tuple[RequestedOutput, ...], metadata: Mod
         InvalidInput: one was asked for that the model, which declares none, did not give.
         InferenceFailed: the model did not give one that it declares.
     """
-    declared = [spec.name for spec in metadata.outputs] or list(outputs)
-    names = [output.name for output in wanted] or declared
-    missing = [name for name in names if name not in outputs]
-    if missing and metadata.outputs:
+    names = [output.name for output in wanted] or [spec.name for spec in metadata.outputs] or list(outputs)
+    try:
+        return tuple([Tensor(name, DATATYPES[outputs[name].dtype], outputs[name]) for name in names])
+    except KeyError:
+        missing = [name for name in names if name not in outputs]
+        if not missing:
+            raise
+    if metadata.outputs:
         raise InferenceFailed(f"The model {shown(metadata.name)} declares the output {listed(missing)} but gave none.")
-    if missing:
-        raise InvalidInput(
-            f"The model {shown(metadata.name)} gave no output {listed(missing)}; it gave {listed(declared)}."
-        )
-    return tuple(Tensor(name, DATATYPES[outputs[name].dtype], outputs[name]) for name in names)
+    raise InvalidInput(
+        f"The model {shown(metadata.name)} gave no output {listed(missing)}; it gave {listed(list(outputs))}."
+    )

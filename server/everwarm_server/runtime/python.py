@@ -187,7 +187,7 @@ def outputs_of(answer: Any, declared: tuple[TensorSpec, ...]) -> dict[str, Array
         if len(declared) != 1:
             raise ModelError(f"predict() returned a {type(answer).__name__}; it must return a dict of arrays by name.")
         answer = {declared[0].name: answer}
-    datatypes = {}
+    datatypes: dict[Any, str] = {}
     for spec in declared:
         if spec.name not in answer:
             raise ModelError(f"predict() returned no output {spec.name!r}, which the model declares.")

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from everwarm_server.admission import Client, ClientGone
 from everwarm_server.errors import (
@@ -59,8 +59,7 @@ _CODES: Final[tuple[tuple[type[ServingError], int], ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole HTTP answer."""
 
     code: int
