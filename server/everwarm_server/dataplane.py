@@ -61,6 +61,8 @@ class DataPlane:
     def serve(self, runtime: Runtime) -> None:
         """The model is loaded and warmed: requests may come."""
         self._runtime = runtime
+        if not runtime.only_computes:
+            self._placement.never_again()
         self.metrics.ready(time.time())
 
     def drain(self) -> None:

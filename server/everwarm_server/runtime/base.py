@@ -21,6 +21,10 @@ class Runtime(Protocol):
     def device(self) -> str:
         """Where it computes: `cpu`, `cuda:0`."""
 
+    @property
+    def only_computes(self) -> bool:
+        """Whether `infer` never waits for anybody: then a quick one may run on the event loop's thread."""
+
     def infer(self, inputs: Mapping[str, Array], parameters: Parameters) -> Mapping[str, Array]:
         """Compute all outputs from named inputs that fit `metadata`.
 

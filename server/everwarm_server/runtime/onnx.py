@@ -147,6 +147,11 @@ class OnnxRuntime:
         """`cpu` or `cuda:0`."""
         return self._device
 
+    @property
+    def only_computes(self) -> bool:
+        """A graph has nobody to wait for."""
+        return True
+
     def infer(self, inputs: Mapping[str, Array], parameters: Parameters) -> Mapping[str, Array]:
         """All outputs; see Runtime.infer."""
         del parameters  # tensors are all that a graph takes

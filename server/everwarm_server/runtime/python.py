@@ -15,9 +15,9 @@
 Any other exception is a 500 with its type and message and without a traceback, which is logged. What it takes and gives
 is said by model.toml, or by the class as `metadata = {"inputs": [...], "outputs": [...]}` of objects with a name, a
 datatype and a shape; without either the model takes whatever comes. `predict` may take the request's parameters as a
-second argument. It runs in worker threads, or in the server's own thread once it is known to be quick, at most
-`concurrency` at a time; coroutines run on one event loop that all share. Modules beside model.py can be imported by it
-until load() returns.
+second argument. It runs in worker threads, at most `concurrency` at a time; a class with `only_computes = True`, which
+promises that predict() waits for nobody, may also be run by the server's own thread while it is quick. Coroutines run
+on one event loop that all share. Modules beside model.py can be imported by it until load() returns.
 """
 
 import hashlib
@@ -140,6 +140,11 @@ class PythonRuntime:
         """What the model left in its attribute `device`; `cpu` if that is still `auto`."""
         device = str(getattr(self._model, "device", "cpu"))
         return "cpu" if device == "auto" else device
+
+    @property
+    def only_computes(self) -> bool:
+        """What the class says by its attribute; code that nobody vouches for may wait for anything."""
+        return getattr(self._model, "only_computes", False) is True
 
     def infer(self, inputs: Mapping[str, Array], parameters: Parameters) -> Mapping[str, Array]:
         """All outputs; see Runtime.infer."""

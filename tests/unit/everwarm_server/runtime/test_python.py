@@ -51,6 +51,20 @@ def test_a_class_answers_and_may_use_what_load_left(model, tmp_path):
     assert (runtime.metadata.platform, runtime.metadata.inputs, runtime.device) == ("python", (), "cpu")
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"), [("", False), ("only_computes = True", True), ("only_computes = 1", False)]
+)
+def test_it_only_computes_where_its_class_says_so(model, line, expected):
+    runtime = model(f"""
+        class Model:
+            {line or "pass"}
+
+            def predict(self, inputs):
+                return {{"y": 1}}
+    """)
+    assert runtime.only_computes is expected
+
+
 def test_coroutines_run_on_one_loop_off_the_calling_thread(model):
     runtime = model("""
         import asyncio, threading

@@ -17,6 +17,7 @@ from everwarm_server.transport.router import Router
 
 class Doubler:
     device = "cpu"
+    only_computes = True
     metadata = ModelMetadata("m", "1", "fake", (TensorSpec("x", "FP32", (-1,)),), (TensorSpec("y", "FP32", (-1,)),))
 
     def infer(self, inputs: Mapping[str, Array], parameters: Parameters) -> Mapping[str, Array]:

@@ -25,6 +25,7 @@ class Model:
     """Doubles; with the parameter `wait` when it is let go; with `run` by a coroutine on a loop of its own."""
 
     device = "cpu"
+    only_computes = True
     metadata = ModelMetadata("m", "1", "fake", (), ())
 
     def __init__(self) -> None:
@@ -187,6 +188,16 @@ async def test_a_quick_model_moves_to_the_loop() -> None:
     assert one.model.threads[-1] == threading.current_thread().name
     one.send(asked(7))
     assert values(parsed(bytes(one.transport.written)))[-1] == (200, [14.0])  # before anything else runs
+    one.plane.close()
+
+
+async def test_a_quick_model_that_may_wait_for_others_stays_in_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Model, "only_computes", False)
+    one = opened(inline_seconds=0.01)
+    for number in range(20):
+        one.send(asked(number))
+        await one.answers(number + 1)
+    assert set(one.model.threads) == {"everwarm-inference-0"}
     one.plane.close()
 
 
