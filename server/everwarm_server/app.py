@@ -48,7 +48,7 @@ class Application:
         self._plane = DataPlane(
             settings.model_name, settings.concurrency, settings.queue_size, metrics, settings.inline_seconds
         )
-        inference = Inference(self._plane, settings.max_body_bytes)
+        inference = Inference(self._plane, settings.max_body_bytes, settings.compress_bytes)
         token = None if settings.api_token is None else settings.api_token.get_secret_value()
         router = Router(self._plane, inference, token, metrics_here=settings.metrics_port is None)
         self._main = Listener(router, bind(settings.host, settings.port), settings.shutdown_seconds)

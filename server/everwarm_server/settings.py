@@ -57,7 +57,14 @@ class Settings(BaseSettings):
     shutdown_seconds: float = Field(
         default=60.0, ge=0, description="seconds that requests in flight may take to finish after that"
     )
-    max_body_bytes: int = Field(default=64 * 2**20, ge=1, description="largest request body in bytes")
+    max_body_bytes: int = Field(
+        default=64 * 2**20, ge=1, description="largest request body in bytes, before and after it is inflated"
+    )
+    compress_bytes: int = Field(
+        default=16384,
+        ge=0,
+        description="size in bytes from which answers are gzip for clients that accept it; 0: none",
+    )
     api_token: SecretStr | None = Field(
         default=None, min_length=1, description="bearer token that requests need; better given by the environment"
     )

@@ -88,7 +88,7 @@ class Cycle:
         metrics.arrived(self._unix_seconds)
         head = self._request[0]
         arrival = Arrival(self._start, self._unix_seconds, head.get(b"x-request-start"))
-        self._job = Job(self._inference.plane, self._codec, arrival, self._request, self._finish)
+        self._job = self._inference.job(self._codec, arrival, self._request, self._finish)
         self._job.start(body)
 
     def broken_off(self) -> None:

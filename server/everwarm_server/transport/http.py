@@ -38,6 +38,7 @@ _LOG: Final = logging.getLogger(__name__)
 _WANTED: Final = frozenset(
     {
         b"accept",
+        b"accept-encoding",
         b"authorization",
         b"content-encoding",
         b"content-length",

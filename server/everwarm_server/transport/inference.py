@@ -21,11 +21,11 @@ from everwarm_server.protocol.v2_binary import parse_header_length
 from everwarm_server.protocol.v2_json import Body, Chunks, Headers
 from everwarm_server.protocol.v2_layouts import Layouts
 from everwarm_server.telemetry.metrics import CLIENT_GONE
+from everwarm_server.transport import compression
 from everwarm_server.transport.http import (
     Answer,
     Exchange,
     Head,
-    Refused,
     error_answer,
     read_body,
     refuse,
@@ -150,12 +150,29 @@ class Job:
         return Answer(200, headers, chunks)
 
 
+def _finish_compressed(finish: Callable[[Answer | None], None], at_least_bytes: int, answer: Answer | None) -> None:
+    if answer is None or sum(map(len, answer.chunks)) < at_least_bytes:
+        finish(answer)
+        return
+    packing = asyncio.get_running_loop().run_in_executor(None, compression.compressed, answer)
+    packing.add_done_callback(lambda done: finish(done.result()))
+
+
 class Inference:
     """Answers inference requests to the one model."""
 
-    def __init__(self, plane: DataPlane, max_body_bytes: int) -> None:
+    def __init__(self, plane: DataPlane, max_body_bytes: int, compress_bytes: int = 0) -> None:
         self.plane = plane
         self.max_body_bytes = max_body_bytes
+        self._compress_bytes = compress_bytes
+
+    def job(
+        self, codec: Codec, arrival: Arrival, request: tuple[Head, Client], finish: Callable[[Answer | None], None]
+    ) -> Job:
+        """A request; its answer is compressed if that is asked for and worth it."""
+        if self._compress_bytes and b"accept-encoding" in request[0] and compression.accepts_gzip(request[0]):
+            finish = partial(_finish_compressed, finish, self._compress_bytes)
+        return Job(self.plane, codec, arrival, request, finish)
 
     async def answer(self, codec: Codec, request: Exchange) -> None:
         """Answer one request by a codec, of `v2()` or `v1()`."""
@@ -175,9 +192,11 @@ class Inference:
         reply = refuse  # until the body is read
         try:
             self.plane.metadata()
-            check_encoding(request.head)
+            encoding = compression.encoding(request.head)
             body = await read_body(request, self.max_body_bytes)
             reply = respond
+            if encoding is not None:
+                body = await self._inflated(body, encoding)
             answer = await self._infer(codec, request, arrival, body)
         except ClientGone:
             raise
@@ -189,6 +208,10 @@ class Inference:
         await reply(request, answer)
         return answer.code
 
+    async def _inflated(self, body: Body, encoding: str) -> Body:
+        inflate = partial(compression.inflate, body, encoding, self.max_body_bytes)
+        return inflate() if len(body) <= compression.QUICK_BYTES else await asyncio.to_thread(inflate)
+
     async def _infer(self, codec: Codec, request: Exchange, arrival: Arrival, body: Body) -> Answer:
         finished: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
 
@@ -196,7 +219,7 @@ class Inference:
             if not finished.done():
                 finished.set_result(answer)
 
-        job = Job(self.plane, codec, arrival, (request.head, request.client), finish)
+        job = self.job(codec, arrival, (request.head, request.client), finish)
         job.start(body)
         try:
             answer = await finished
@@ -211,17 +234,3 @@ class Inference:
 def stopped_answer() -> Answer:
     """What whoever still waits is told when the server's time to stop is over."""
     return error_answer(ModelNotReady("The server stopped before the model had answered; try elsewhere."))
-
-
-def check_encoding(head: Head) -> None:
-    """See that the body is not compressed.
-
-    Raises:
-        Refused: it is.
-    """
-    encoding = head.get(b"content-encoding", b"identity").strip().lower()
-    if encoding not in {b"identity", b""}:
-        shown = encoding[:32].decode("latin-1")
-        raise Refused(
-            415, f"The body is encoded as {shown!r}; send it uncompressed.", [(b"accept-encoding", b"identity")]
-        )

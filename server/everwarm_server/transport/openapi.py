@@ -49,7 +49,7 @@ _CODES: Final = {
     "401": "no valid token",
     "404": "no such model",
     "413": "the body is too large",
-    "415": "the body is compressed",
+    "415": "the body is compressed by something else than gzip or deflate",
     "500": "the model failed",
     "503": "not ready, or too many requests wait: try again after Retry-After seconds",
 }

@@ -1,5 +1,6 @@
 """Whatever a client sends, it gets a 4xx with one sentence, and the same process answers the next request."""
 
+import gzip
 import json
 import socket
 import struct
@@ -69,7 +70,9 @@ BAD: dict[str, tuple[int, str, Any, dict[str, str]]] = {
     "unknown path": (404, "/v3/models", {}, {}),
     "wrong method": (405, "/v2/health/ready", {}, {}),
     "too large": (413, INFER, b"x" * 2_000_001, {}),
-    "gzip": (415, INFER, b"\x1f\x8b", {"Content-Encoding": "gzip"}),
+    "brotli": (415, INFER, infer(), {"Content-Encoding": "br"}),
+    "broken gzip": (400, INFER, b"\x1f\x8b", {"Content-Encoding": "gzip"}),
+    "gzip bomb": (413, INFER, gzip.compress(bytes(50_000_000)), {"Content-Encoding": "gzip"}),
 }
 
 

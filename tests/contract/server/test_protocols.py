@@ -48,6 +48,20 @@ def test_tritonclient_without_outputs_gets_all_of_them(client: Any, samples: Any
     assert {output["name"] for output in result.get_response()["outputs"]} == {"label", "probabilities"}
 
 
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_tritonclient_may_compress_what_it_sends_and_get_it_compressed(
+    client: Any, samples: Any, algorithm: str
+) -> None:
+    images = np.tile(samples[0], (20, 1))  # its probabilities take 25 kB
+    tensor = triton.InferInput("image", list(images.shape), "FP32")
+    tensor.set_data_from_numpy(images)
+    result = client.infer(
+        "digits", [tensor], request_compression_algorithm=algorithm, response_compression_algorithm="gzip"
+    )
+    assert result.as_numpy("probabilities").shape == (640, 10)
+    assert (result.as_numpy("label")[:32] == samples[1]).mean() > 0.9
+
+
 def test_tritonclient_reads_health_and_metadata(client: Any) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()

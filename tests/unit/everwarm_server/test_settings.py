@@ -29,6 +29,7 @@ def test_defaults() -> None:
         "drain_seconds": 5.0,
         "shutdown_seconds": 60.0,
         "max_body_bytes": 64 * 2**20,
+        "compress_bytes": 16384,
         "api_token": None,
         "allow_unauthenticated": False,
         "device": "auto",
