@@ -88,8 +88,8 @@ class Cycle:
         metrics.arrived(self._unix_seconds)
         head = self._request[0]
         arrival = Arrival(self._start, self._unix_seconds, head.get(b"x-request-start"))
-        self._job = self._inference.job(self._codec, arrival, self._request, self._finish)
-        self._job.start(body)
+        job = self._job = self._inference.job(self._codec, arrival, self._request, self._finish)
+        job.start(body)
 
     def broken_off(self) -> None:
         """The connection ended before the body did."""
@@ -98,14 +98,16 @@ class Cycle:
 
     def stop(self) -> None:
         """The server's time is over."""
-        if self._job is not None and not self.response_complete:
+        job = self._job
+        if job is not None:
             self._finish(stopped_answer())
-            self._job.give_up()
+            job.give_up()
 
     def _finish(self, answer: Answer | None) -> None:
         if self.response_complete:
             return
         self.response_complete = True
+        self._job = None  # it knows us, and holds the request: without this both would wait for the garbage collector
         if answer is None or self._request[1].gone:
             self._count(CLIENT_GONE)
             return

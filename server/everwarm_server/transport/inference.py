@@ -136,6 +136,7 @@ class Job:
         self._ticket = self._plane.submit(request, self._arrival, self._client, self._done)
 
     def _done(self, outcome: InferResponse | BaseException) -> None:
+        self._ticket = None  # it knows us: without this its request would wait for the garbage collector
         self._finish(self._answer(outcome))
 
     def _answer(self, outcome: InferResponse | BaseException) -> Answer | None:

@@ -1,6 +1,7 @@
 """Whole requests over a connection with a fake transport: those that hot.py takes, and those that it leaves to ASGI."""
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -312,4 +313,22 @@ async def test_large_bodies_are_writable_arrays() -> None:
     one.send(*(request[i : i + 65536] for i in range(0, len(request), 65536)))
     ((code, document, _),) = await one.answers(1)
     assert (code, document["outputs"][0]["data"][:3], len(document["outputs"][0]["data"])) == (200, [0, 2, 4], 100_000)
+    one.plane.close()
+
+
+@pytest.mark.parametrize("inline_seconds", [0.0, 0.01])
+async def test_a_request_leaves_nothing_to_the_garbage_collector(inline_seconds: float) -> None:
+    one = opened(inline_seconds)
+    for number in range(20):
+        one.send(asked(number))
+        await one.answers(number + 1)
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(20):
+            one.send(asked(number))
+            await one.answers(21 + number)
+        assert gc.collect() < 20
+    finally:
+        gc.enable()
     one.plane.close()
