@@ -66,16 +66,19 @@ def test_a_port_that_is_taken_ends_it_with_a_sentence(start_server: Any, bendabl
 @pytest.mark.parametrize("work", ["sleep_seconds", "busy_seconds"])
 def test_health_answers_at_once_while_the_model_computes(start_server: Any, bendable: Path, work: str) -> None:
     server = start_server(bendable)
-    slowest = 0.0
+    waits_seconds = []
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(server.infer, **{work: 1.5})
         server.until(lambda: server.metric("everwarm_in_flight_requests") == 1)
         while not answer.done():
             start = time.perf_counter()
             assert server.answers("/v2/health/ready") == 200
-            slowest = max(slowest, time.perf_counter() - start)
+            waits_seconds.append(time.perf_counter() - start)
     assert answer.result().code == 200
-    assert slowest < 0.1
+    # A shared machine may hold any one answer up; a blocked loop holds them all up, for as long as the model computes.
+    late = sum(wait > 0.1 for wait in waits_seconds)
+    assert late <= 0.02 * len(waits_seconds) + 1
+    assert max(waits_seconds) < 0.5
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
