@@ -25,6 +25,7 @@ _SO_ATTACH_FILTER: Final = 26  # of Linux; not in Python's socket module
 LAST_WORDS_SECONDS: Final = 1.0  # in which a request that was cut off is told so
 _TICK_SECONDS: Final = 0.02
 ACCEPT_TURNS: Final = 1000
+HANDSHAKE_SECONDS: Final = 0.1  # in which a handshake that had begun before comes to its end
 _CLOSE: Final = (b"connection", b"close")
 
 
@@ -42,11 +43,15 @@ def drop_new(listening: socket.socket) -> None:
     """Make the kernel drop packets that would open a connection (socket(7), SO_ATTACH_FILTER), where it can.
 
     Their clients try again and, once the socket is closed, are refused; without this, one that comes between the last
-    accept() and the close() is reset after it has sent its request.
+    accept() and the close() is reset after it has sent its request. Only the first packet of a handshake is dropped: a
+    client whose last one is dropped takes itself for connected, sends, and is reset by the close() all the same.
     """
-    program = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # one instruction: return 0 bytes
+    instructions = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFF_FFFF))
+    # Load the flags of the TCP header; is SYN set? then return 0 bytes, else all.
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in instructions))
     with contextlib.suppress(OSError):
-        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(program)))
+        pointer = struct.pack("HL", len(instructions), ctypes.addressof(program))
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
 
 
 class Listener(uvicorn.Server):
@@ -98,6 +103,7 @@ class Listener(uvicorn.Server):
         poll = select.poll()
         poll.register(self._listening, select.POLLIN)
         end = asyncio.get_running_loop().time() + self._shutdown_seconds
+        await asyncio.sleep(HANDSHAKE_SECONDS)
         for _ in range(ACCEPT_TURNS):
             await asyncio.sleep(0.001)  # the loop accepts
             if not poll.poll(0):
