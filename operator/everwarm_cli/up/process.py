@@ -61,11 +61,6 @@ class ServerProcess:
         """The last lines of its output."""
         return tuple(self._tail)
 
-    @property
-    def exit_status(self) -> int | None:
-        """`None` while it runs; minus the signal's number if one ended it."""
-        return self._process.returncode
-
     async def wait(self) -> int:
         """Wait until it has ended and its last words are read."""
         status = await self._process.wait()

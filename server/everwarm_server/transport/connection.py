@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from everwarm_server.protocol.v2_json import encode_error
 from everwarm_server.transport.hot import Cycle, Hot
-from everwarm_server.transport.http import CLIENT, JOIN_BYTES, Answer, scan
+from everwarm_server.transport.http import CLIENT, CLOSE, JOIN_BYTES, Answer, scan
 
 HEAD_SECONDS: Final = 10.0  # from a request's first byte to the end of its headers
 HEAD_BYTES: Final = 65536  # of headers; they are read in pieces of up to 256 KiB, so this is no exact limit
@@ -146,7 +146,7 @@ class Connection(HttpToolsProtocol):
         if self.server_state.default_headers is not self._default_headers:
             self._default_headers = self.server_state.default_headers
             self._default_lines = b"".join(name + b": " + value + b"\r\n" for name, value in self._default_headers)
-            self._closing = (b"connection", b"close") in self._default_headers
+            self._closing = CLOSE in self._default_headers
         keep_alive = keep_alive and not self._closing
         lines = [STATUS_LINE[answer.code], self._default_lines]
         for name, value in answer.headers:

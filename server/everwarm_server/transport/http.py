@@ -27,6 +27,7 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Head: TypeAlias = dict[bytes, bytes]
 
+CLOSE: Final = (b"connection", b"close")
 CLIENT: Final = "everwarm.client"  # key of a scope, where our connections put themselves
 JOIN_BYTES: Final = 65536  # below this, one write of a copy costs less than several writes
 SMALL_BODY_BYTES: Final = 65536
@@ -201,7 +202,7 @@ async def refuse(request: Exchange, answer: Answer) -> None:
         await _discard(request.receive)
         await respond(request, answer)
         return
-    headers = [*answer.headers, (b"connection", b"close")]
+    headers = [*answer.headers, CLOSE]
     await send({"type": "http.response.start", "status": answer.code, "headers": headers})
     await send({"type": "http.response.body", "body": b"".join(answer.chunks), "more_body": True})
     await _discard(request.receive)

@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 import uvicorn
 
 from everwarm_server.transport.connection import IDLE_SECONDS, Connection
+from everwarm_server.transport.http import CLOSE
 from everwarm_server.transport.router import Asgi
 
 SILENCE_SECONDS: Final = 1.0  # after which a connection without a request is taken for an idle one
@@ -26,7 +27,6 @@ LAST_WORDS_SECONDS: Final = 1.0  # in which a request that was cut off is told s
 _TICK_SECONDS: Final = 0.02
 ACCEPT_TURNS: Final = 1000
 HANDSHAKE_SECONDS: Final = 0.1  # in which a handshake that had begun before comes to its end
-_CLOSE: Final = (b"connection", b"close")
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -91,9 +91,10 @@ class Listener(uvicorn.Server):
         yield
 
     def close_connections_after_answers(self) -> None:
-        """From now on each answer says Connection: close."""
-        self.config.encoded_headers = [*self.config.encoded_headers, _CLOSE]
-        self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+        """From now on each answer says Connection: close; to ask again changes nothing."""
+        if CLOSE not in self.server_state.default_headers:
+            self.config.encoded_headers = [*self.config.encoded_headers, CLOSE]
+            self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, then wait for the connections; `unanswered` says how many requests the time limit cut off."""
