@@ -35,7 +35,8 @@ lint: venv ## ruff, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: venv ## this server beside its peers and its limit; BENCH_FLAGS=--quick bounds it to 5 minutes
+bench: venv ## server and simulator beside their peers and limits; BENCH_FLAGS=--quick bounds each to 5 minutes
+	$(BIN)/python -m bench.simulator $(BENCH_FLAGS)
 	$(BIN)/python -m bench.serving $(BENCH_FLAGS)
 
 test-cluster: venv ## the real Kubernetes + Knative: needs root, or a KUBECONFIG
