@@ -77,6 +77,15 @@ class Admission:
         """Whether a call would run at once; the loop's thread may then run one itself."""
         return self._inside < self._slots
 
+    def check(self, more: int = 0) -> None:
+        """See that another call may come, where `more` calls wait elsewhere.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        if self._inside + more >= self._limit:
+            raise Overloaded(f"{self.waiting + more} requests wait for this replica already; try again later.")
+
     def submit(self, call: Callable[[], Any], client: Client, done: Done) -> Ticket:
         """Let a thread make a call; `done` is called once on the loop with its result, or with what it raised.
 
@@ -88,8 +97,7 @@ class Admission:
         """
         if client.gone:
             raise ClientGone
-        if self._inside >= self._limit:
-            raise Overloaded(f"{self.waiting} requests wait for this replica already; try again later.")
+        self.check()
         ticket = Ticket(call, client, done, asyncio.get_running_loop())
         self._inside += 1
         client.when_gone = partial(self.give_up, ticket)

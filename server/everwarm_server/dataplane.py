@@ -24,6 +24,7 @@ from everwarm_server.protocol.tensors import (
 from everwarm_server.protocol.validate import check_inputs
 from everwarm_server.runtime.base import Runtime
 from everwarm_server.telemetry.metrics import Metrics
+from everwarm_server.turns import Run, Turns
 
 VERSION: Final = "1"  # a replica serves one version of one model; which one it is, its revision says
 _LOG: Final = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class DataPlane:
         self.metrics = metrics
         self.admission = Admission(concurrency, queue_size)
         self._placement = Placement(inline_seconds)
+        self._turns = Turns(self.admission, self._placement)
         self._runtime: Runtime | None = None
         self._draining = False
 
@@ -113,7 +115,7 @@ class DataPlane:
     def submit(self, request: InferRequest, arrival: Arrival, client: Client, done: Done) -> Ticket | None:
         """Compute one request; `done` is called once, on the loop: with the response, or with the error.
 
-        Either before this returns, if the model is known to be quick, or later; the ticket then is for giving up.
+        The ticket, if there is one, is for giving up.
 
         Raises:
             ModelNotReady, InvalidInput, Overloaded: see errors.py.
@@ -127,23 +129,12 @@ class DataPlane:
         for tensor in request.inputs:
             inputs[tensor.name] = tensor.data
             input_bytes += tensor.data.nbytes
-        if self.admission.has_free_slot and self._placement.here(input_bytes):
-            run = self._run(runtime, inputs, request.parameters)
-            if not _wanted_own_loop(run.error):
-                self._placement.ran_here(input_bytes, run.end - run.start)
-                done(self._response(request, arrival, run))
-                return None
-            self._placement.never_again()
-        call = partial(self._run_in_thread, runtime, inputs, request.parameters)
+        call = partial(self._run, runtime, inputs, request.parameters)
 
-        def end(run: _Run | BaseException) -> None:
-            if not isinstance(run, _Run):
-                done(run)
-                return
-            self._placement.ran_in_thread(input_bytes, run.end - run.start, run.cpu_seconds)
-            done(self._response(request, arrival, run))
+        def ended(run: Run | BaseException) -> None:
+            done(self._response(request, arrival, run) if isinstance(run, Run) else run)
 
-        return self.admission.submit(call, client, end)
+        return self._turns.submit(call, input_bytes, client, ended)
 
     async def infer(self, request: InferRequest, arrival: Arrival, client: Client) -> InferResponse:
         """Answer one request.
@@ -170,7 +161,7 @@ class DataPlane:
                 self.admission.give_up(ticket)
             raise
 
-    def _response(self, request: InferRequest, arrival: Arrival, run: "_Run") -> InferResponse | Exception:
+    def _response(self, request: InferRequest, arrival: Arrival, run: Run) -> InferResponse | Exception:
         self.metrics.inferred(run.start - arrival.monotonic_seconds, run.end - run.start)
         if run.error is not None:
             return run.error
@@ -181,15 +172,9 @@ class DataPlane:
             return error
         return InferResponse(metadata.name, metadata.version, outputs, request.id)
 
-    def _run_in_thread(self, runtime: Runtime, inputs: Mapping[str, Array], parameters: Parameters) -> "_Run":
-        cpu_seconds = time.thread_time()
-        run = self._run(runtime, inputs, parameters)
-        run.cpu_seconds = time.thread_time() - cpu_seconds
-        return run
-
-    def _run(self, runtime: Runtime, inputs: Mapping[str, Array], parameters: Parameters) -> "_Run":
+    def _run(self, runtime: Runtime, inputs: Mapping[str, Array], parameters: Parameters) -> Run:
         """Compute, on any thread."""
-        run = _Run()
+        run = Run()
         run.start = time.perf_counter()
         try:
             run.outputs = runtime.infer(inputs, parameters)
@@ -201,22 +186,6 @@ class DataPlane:
             run.error.__cause__ = error
         run.end = time.perf_counter()
         return run
-
-
-def _wanted_own_loop(error: Exception | None) -> bool:
-    """Whether a model failed on the loop's thread because it runs an event loop itself, which it may in another."""
-    return error is not None and isinstance(error.__cause__, RuntimeError) and "event loop" in str(error.__cause__)
-
-
-class _Run:
-    """What an inference gave, and when it started and ended by time.perf_counter()."""
-
-    __slots__ = ("cpu_seconds", "end", "error", "outputs", "start")
-
-    def __init__(self) -> None:
-        self.outputs: _Outputs = {}
-        self.error: Exception | None = None
-        self.start = self.end = self.cpu_seconds = 0.0
 
 
 def select(outputs: _Outputs, wanted: tuple[RequestedOutput, ...], metadata: ModelMetadata) -> tuple[Tensor, ...]:

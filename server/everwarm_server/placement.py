@@ -1,6 +1,6 @@
 """How long a model took in, where it runs next out: here, on the event loop, or in a thread.
 
-A hand-over to a thread and back costs 30 to 100 us, several times what a small model computes for. So a model whose
+A hand-over to a thread and back costs 30 to 100 us, more than a small model computes for. So a model whose
 inferences are known to be shorter than a limit runs on the loop, which then answers probes as late as that. Models are
 known by the size of their inputs, since a thousand rows take longer than one: by powers of two of the bytes.
 
