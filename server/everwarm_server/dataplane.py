@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -38,11 +39,17 @@ class Arrival(NamedTuple):
         monotonic_seconds: time.perf_counter() at its arrival.
         unix_seconds: the clock then.
         request_start: its header X-Request-Start.
+        deadline_seconds: when its answer is of no more use, on the clock of `monotonic_seconds`.
+        tenant: who shares the replica fairly with the others; empty: nobody in particular.
+        traceparent: its W3C trace context.
     """
 
     monotonic_seconds: float
     unix_seconds: float
     request_start: bytes | None = None
+    deadline_seconds: float = math.inf
+    tenant: str = ""
+    traceparent: bytes | None = None
 
 
 class DataPlane:
