@@ -1,13 +1,14 @@
 """A bounded load: clients that each send the next request when the last was answered, in a thread of their own.
 
 In: where to, what, how many at once, for how long at most. Out: the status codes, counted, and what failed otherwise.
+`replay` sends at times that were fixed beforehand instead, whether or not earlier requests were answered.
 """
 
 import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,3 +56,52 @@ def load(
     finally:
         stop.set()
         thread.join(timeout=70)
+
+
+@dataclass(slots=True)
+class Replayed(Outcome):
+    """What came back of a replay.
+
+    Attributes:
+        began_at: time.monotonic() at second 0 of the arrivals.
+        late_seconds: how much later than planned a request was sent at most: this machine's own trouble.
+    """
+
+    began_at: float = 0.0
+    late_seconds: float = 0.0
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self, at_most_seconds: float) -> None:
+        """Wait until all is answered, or the time is over."""
+        self.ended.wait(at_most_seconds)
+
+
+@contextmanager
+def replay(
+    url: str, body: Mapping[str, Any], headers: Mapping[str, str], arrivals: Sequence[float]
+) -> Iterator[Replayed]:
+    """Sends `body` at each of `arrivals` (seconds from now on, sorted)."""
+    outcome = Replayed(began_at=time.monotonic())
+
+    async def one(client: httpx.AsyncClient) -> None:
+        try:
+            answer = await client.post(url, json=body, headers=dict(headers))
+        except httpx.HTTPError as error:
+            outcome.errors.append(repr(error))
+        else:
+            outcome.codes[answer.status_code] += 1
+
+    async def all_of_them() -> None:
+        unlimited = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+        async with httpx.AsyncClient(timeout=60, limits=unlimited) as client, asyncio.TaskGroup() as group:
+            for arrival in arrivals:
+                wait_seconds = outcome.began_at + arrival - time.monotonic()
+                await asyncio.sleep(max(0.0, wait_seconds))
+                outcome.late_seconds = max(outcome.late_seconds, -wait_seconds)
+                group.create_task(one(client))
+        outcome.ended.set()
+
+    thread = threading.Thread(target=asyncio.run, args=(all_of_them(),), name="replay", daemon=True)
+    thread.start()
+    yield outcome
+    thread.join(timeout=70)

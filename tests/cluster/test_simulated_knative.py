@@ -1,0 +1,95 @@
+"""The simulated pod autoscaler beside the real one, on the same requests: replicas over time within a stated error.
+
+The floor stays at one replica, so all that moves is Knative's own. Requests come at times fixed beforehand to a model
+with a service time of 250 ms; the simulation gets those times, that service time, the cluster's configuration and the
+cold start that was seen, and nothing else of what happened.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from everwarm_planner.policies.kpa import Settings
+from everwarm_planner.policies.kpa_scale import ZeroSettings
+from everwarm_simulator.distributions import Deterministic
+from everwarm_simulator.knative import Knative
+from everwarm_simulator.run import Run, Service, simulate
+from everwarm_simulator.workload import Workload
+from harness import models
+from harness.access import Cluster
+from harness.knative import SETTINGS
+from harness.load import replay
+from harness.models import held_out_samples, inference
+from harness.watch import Watched
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
+
+SERVICE_SECONDS = 0.25 + 0.01  # the model's own, and what server, queue-proxy and ingress add
+MAX_REPLICAS = 5
+PHASES = ((20, 2.0), (40, 9.0), (30, 4.0), (30, 1.5))  # (seconds, requests per second)
+# Of replicas, on average over time. The real autoscaler decides at a phase of its own within its two seconds, samples
+# the queue-proxies at instants, and a pod takes longer to start while others do.
+MEAN_ERROR_REPLICAS = 1.0
+REPLICA_SECONDS_ERROR = 0.2
+
+
+@pytest.fixture
+def slow(cluster: Cluster, slow_digits_image: str) -> Iterator[str]:
+    """Yields the URL of a model whose floor stays at one replica."""
+    yield from models.serving(
+        cluster, models.slow_digits("replayed", slow_digits_image, maximum=MAX_REPLICAS, policy="fixed")
+    )
+
+
+def test_simulated_knative_runs_as_many_replicas_as_the_real_one(cluster: Cluster, slow: str) -> None:
+    arrivals = _arrivals(np.random.default_rng(7))
+    horizon = float(sum(seconds for seconds, _ in PHASES))
+    address, headers = cluster.address(slow)
+    path, body = f"{address}/v2/models/replayed/infer", inference(held_out_samples(1)[0])
+
+    with Watched(cluster, "replayed") as watched, replay(path, body, headers, arrivals.tolist()) as outcome:
+        outcome.wait(at_most_seconds=horizon + 60)
+    real = watched.scales(outcome.began_at)
+    run = _simulated(arrivals, horizon, real.cold_start_seconds())
+
+    assert set(outcome.codes) == {200}, outcome
+    seconds = np.arange(5, horizon)
+    wanted, simulated = real.wanted_at(seconds), _wanted_at(run, seconds)
+    error = float(np.abs(wanted - simulated).mean())
+    ratio = float(simulated.sum() / wanted.sum())
+    print(
+        f"cold start {real.cold_start_seconds():.1f} s; mean error {error:.2f} replicas; replica-seconds x {ratio:.2f}"
+    )
+    print("real     ", *wanted.astype(int))
+    print("simulated", *simulated.astype(int))
+    assert wanted.max() >= 4
+    assert abs(wanted.max() - simulated.max()) <= 1
+    assert error <= MEAN_ERROR_REPLICAS
+    assert abs(ratio - 1) <= REPLICA_SECONDS_ERROR
+
+
+def _arrivals(generator: np.random.Generator) -> np.ndarray:
+    times: list[float] = []
+    begin = 0.0
+    for seconds, rate in PHASES:
+        count = generator.poisson(seconds * rate)
+        times.extend(begin + np.sort(generator.random(count)) * seconds)
+        begin += seconds
+    return np.array(times)
+
+
+def _simulated(arrivals: np.ndarray, horizon: float, cold_start_seconds: float) -> Run:
+    configured = SETTINGS["config-autoscaler"]
+    stable, grace = (int(configured[key].removesuffix("s")) for key in ("stable-window", "scale-to-zero-grace-period"))
+    settings = Settings(target=0.7, total=1.0, stable_window_seconds=stable)
+    zero = ZeroSettings(enabled=False, stable_window_seconds=stable, grace_seconds=grace)
+    workload = Workload(arrivals, np.full(len(arrivals), SERVICE_SECONDS), horizon)
+    service = Service(concurrency=1, cold_start=Deterministic(cold_start_seconds), max_replicas=MAX_REPLICAS)
+    return simulate(workload, service, Knative(settings, MAX_REPLICAS, zero=zero), None, np.random.default_rng(0))
+
+
+def _wanted_at(run: Run, seconds: np.ndarray) -> np.ndarray:
+    times = np.array([0.0, *(change.at_seconds for change in run.changes)])
+    wanted = np.array([1, *(change.wanted for change in run.changes)])
+    return wanted[np.searchsorted(times, seconds, side="right") - 1]
