@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench test-cluster cluster-packages cluster-up cluster-down helm manifests clean
+.PHONY: help venv demo test lint bench test-cluster cluster-packages cluster-up cluster-down helm manifests proto clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -57,6 +57,11 @@ helm: venv ## path of helm, built with Go if this machine has none
 
 manifests: venv ## write all that is derived from the chart and the code: the definition, manifests/, the chart's README
 	$(BIN)/python charts/generate.py --helm "$$($(MAKE) -s helm)"
+
+PROTO := server/everwarm_server/protocol/proto
+proto: venv ## compile the messages of gRPC
+	$(BIN)/python -m grpc_tools.protoc -I$(PROTO) --include_imports --descriptor_set_out=$(PROTO)/descriptors.binpb \
+		inference.proto model_config.proto status.proto
 
 clean: ## remove what make made here
 	rm -rf .venv .venv-demo build dist

@@ -5,15 +5,16 @@ import math
 from itertools import chain
 from typing import Any, Final
 
+import ml_dtypes
 import numpy as np
 
 from everwarm_server.errors import InferenceFailed, InvalidInput
 from everwarm_server.protocol import shapes
 from everwarm_server.protocol.sentences import shown
-from everwarm_server.protocol.tensors import DTYPES, Array, Tensor
+from everwarm_server.protocol.tensors import DTYPES, FLOATS, Array, Tensor
 
 _WANTED: Final = {"BOOL": "true or false", "BYTES": "strings"}
-_NATIVE: Final = {name: dtype.newbyteorder("=") for name, dtype in DTYPES.items()}
+_NATIVE: Final = {name: dtype.newbyteorder("=") for name, dtype in DTYPES.items()} | {"BF16": np.dtype(np.float32)}
 _LIST_BYTES: Final = 5
 _FLOAT_TAG: Final = b"g"
 _FLOAT_ITEM: Final = np.dtype([("tag", "S1"), ("value", "<f8")])
@@ -21,7 +22,7 @@ _INT: Final = frozenset({int})
 _FLOAT: Final = frozenset({int, float})
 _TYPES: Final[dict[str, frozenset[type]]] = {
     name: frozenset({bool}) if name == "BOOL" else frozenset({str}) if name == "BYTES" else _INT for name in DTYPES
-} | {"FP16": _FLOAT, "FP32": _FLOAT, "FP64": _FLOAT}
+} | dict.fromkeys(FLOATS, _FLOAT)
 
 
 def flatten(data: list[Any], shape: tuple[int, ...], owner: str) -> list[Any]:
@@ -73,7 +74,8 @@ def to_array(elements: list[Any], datatype: str, shape: tuple[int, ...], owner: 
         InvalidInput: an element is of the wrong kind, or out of the range of `datatype`.
     """
     dtype = DTYPES[datatype]
-    if dtype.kind == "f" and (floats := _all_floats(elements)) is not None:
+    is_float = datatype in FLOATS
+    if is_float and (floats := _all_floats(elements)) is not None:
         array = _narrowed(floats, dtype)
     else:
         # numpy alone would take true for 1, "1" for 1.0, null for NaN and 1.5 for 1.
@@ -86,7 +88,7 @@ def to_array(elements: list[Any], datatype: str, shape: tuple[int, ...], owner: 
             array = _narrowed(elements, dtype)
         except OverflowError:
             _refuse_range(elements, datatype, owner)
-    if dtype.kind == "f" and not np.isfinite(array).all():
+    if is_float and not np.isfinite(array).all():
         _refuse_range(elements, datatype, owner)
     return array.reshape(shape)
 
@@ -120,7 +122,7 @@ def to_bytes_array(elements: list[bytes], shape: tuple[int, ...]) -> Array:
 
 def _refuse_kind(elements: list[Any], wrong: set[type], datatype: str, owner: str) -> None:
     index, element = next((i, e) for i, e in enumerate(elements) if type(e) in wrong)
-    wanted = _WANTED.get(datatype, "numbers" if DTYPES[datatype].kind == "f" else "integers")
+    wanted = _WANTED.get(datatype, "numbers" if datatype in FLOATS else "integers")
     raise InvalidInput(
         f"The {owner} is {datatype}, so its data must be {wanted}, but element {index} is {shown(element)}."
     )
@@ -128,8 +130,8 @@ def _refuse_kind(elements: list[Any], wrong: set[type], datatype: str, owner: st
 
 def _refuse_range(elements: list[Any], datatype: str, owner: str) -> None:
     dtype = DTYPES[datatype]
-    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-    low, high = (float(limits.min), float(limits.max)) if dtype.kind == "f" else (int(limits.min), int(limits.max))
+    limits = ml_dtypes.finfo(dtype) if datatype in FLOATS else np.iinfo(dtype)
+    low, high = (float(limits.min), float(limits.max)) if datatype in FLOATS else (int(limits.min), int(limits.max))
     index, element = next((i, e) for i, e in enumerate(elements) if not low <= e <= high)
     raise InvalidInput(
         f"The {owner} is {datatype}, which holds {low} to {high}, but element {index} is {shown(element)}."

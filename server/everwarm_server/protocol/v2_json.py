@@ -9,10 +9,9 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from everwarm_server.errors import InvalidInput
-from everwarm_server.protocol import json_data, shapes, v2_binary
+from everwarm_server.protocol import fields, json_data, shapes, v2_binary
 from everwarm_server.protocol.sentences import shown
 from everwarm_server.protocol.tensors import (
-    DTYPES,
     InferRequest,
     InferResponse,
     ModelMetadata,
@@ -25,8 +24,6 @@ Chunks: TypeAlias = list[bytes | memoryview]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 _HEADER_LENGTH: Final = v2_binary.HEADER_LENGTH.lower().encode()
-MAX_ID_CHARACTERS: Final = 1024
-MAX_PARAMETERS: Final = 256
 
 
 def decode_request(body: Body, header_length: int | None = None, metadata: ModelMetadata | None = None) -> InferRequest:
@@ -47,10 +44,10 @@ def decode_request(body: Body, header_length: int | None = None, metadata: Model
     header, tail = v2_binary.split(view, header_length)
     document = parse_object(header)
     parameters = _parameters(document.get("parameters"), "request")
-    binary_outputs = _flag(parameters.pop("binary_data_output", False), "binary_data_output", "request")
+    binary_outputs = fields.flag(parameters.pop("binary_data_output", False), "binary_data_output", "request")
     request = InferRequest(
         inputs=_inputs(document.get("inputs"), tail),
-        id=_id(document.get("id")),
+        id=fields.identity(document.get("id")),
         outputs=_outputs(document.get("outputs"), binary_outputs=binary_outputs),
         binary_outputs=binary_outputs,
         parameters=parameters,
@@ -76,23 +73,12 @@ def parse_object(body: memoryview) -> dict[str, Any]:
     return document
 
 
-def _id(value: Any) -> str | None:
-    if value is None:
-        return None
-    if type(value) is not str or len(value) > MAX_ID_CHARACTERS or not value.isprintable():
-        raise InvalidInput(
-            f"The id is {shown(value)}; it must be a string of at most {MAX_ID_CHARACTERS} printable characters."
-        )
-    return value
-
-
 def _parameters(value: Any, owner: str) -> dict[str, str | int | float | bool]:
     if value is None:
         return {}
     if type(value) is not dict:
         raise InvalidInput(f"The parameters of the {owner} are {shown(value)}; they must be an object.")
-    if len(value) > MAX_PARAMETERS:
-        raise InvalidInput(f"The {owner} has {len(value)} parameters; at most {MAX_PARAMETERS} are accepted.")
+    fields.check_count(value, owner)
     for name, parameter in value.items():
         if not isinstance(parameter, str | int | float | bool):
             raise InvalidInput(
@@ -100,12 +86,6 @@ def _parameters(value: Any, owner: str) -> dict[str, str | int | float | bool]:
                 "it must be a string, a number, true or false."
             )
     return dict(value)
-
-
-def _flag(value: Any, name: str, owner: str) -> bool:
-    if type(value) is not bool:
-        raise InvalidInput(f"The parameter {name} of the {owner} is {shown(value)}; it must be true or false.")
-    return value
 
 
 def _named(items: Any, kind: str) -> list[tuple[str, dict[str, Any]]]:
@@ -118,7 +98,7 @@ def _named(items: Any, kind: str) -> list[tuple[str, dict[str, Any]]]:
         if type(name) is not str or not name:
             raise InvalidInput(f"The {kind} at position {index} has no name; it must be an object with a name.")
         if name in found:
-            raise InvalidInput(f"The {kind} {shown(name)} comes twice; each name may come once.")
+            raise fields.refuse_twice(name, kind)
         found[name] = item
     return list(found.items())
 
@@ -129,11 +109,11 @@ def _inputs(items: Any, tail: v2_binary.Tail) -> tuple[Tensor, ...]:
 
 def _tensor(name: str, item: dict[str, Any], tail: v2_binary.Tail) -> Tensor:
     owner = f"input {shown(name)}"
-    datatype = item.get("datatype")
-    if type(datatype) is not str or datatype not in DTYPES:
-        raise InvalidInput(f"The {owner} has the datatype {shown(datatype)}; it must be one of {', '.join(DTYPES)}.")
+    datatype = fields.datatype(item.get("datatype"), owner)
     shape = shapes.parse(item.get("shape"), owner)
-    size_bytes = _parameters(item.get("parameters"), owner).get("binary_data_size")
+    parameters = _parameters(item.get("parameters"), owner)
+    fields.check_offered(parameters, owner)
+    size_bytes = parameters.get("binary_data_size")
     data = item.get("data")
     if size_bytes is not None:
         if type(size_bytes) is not int or size_bytes < 0:
@@ -144,10 +124,7 @@ def _tensor(name: str, item: dict[str, Any], tail: v2_binary.Tail) -> Tensor:
     if type(data) is not list:
         given = "neither data nor the parameter binary_data_size" if data is None else f"{shown(data)} as data"
         raise InvalidInput(f"The {owner} has {given}; it needs data as a list, or binary_data_size and the bytes.")
-    if datatype == "FP16":
-        raise InvalidInput(
-            f"The {owner} is FP16, which V2 carries only as binary: send binary_data_size and the bytes."
-        )
+    fields.check_has_text_form(datatype, owner, "send binary_data_size and the bytes")
     return Tensor(name, datatype, json_data.to_array(json_data.flatten(data, shape, owner), datatype, shape, owner))
 
 
@@ -158,9 +135,8 @@ def _outputs(items: Any, *, binary_outputs: bool) -> tuple[RequestedOutput, ...]
     for name, item in _named(items, "output"):
         owner = f"output {shown(name)}"
         parameters = _parameters(item.get("parameters"), owner)
-        if "classification" in parameters:
-            raise InvalidInput(f"The {owner} asks for classification, which this server does not do; sort its values.")
-        binary = _flag(parameters.get("binary_data", binary_outputs), "binary_data", owner)
+        fields.check_offered(parameters, owner)
+        binary = fields.flag(parameters.get("binary_data", binary_outputs), "binary_data", owner)
         requested.append(RequestedOutput(name, binary))
     return tuple(requested)
 
@@ -169,7 +145,7 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[Chu
     """The body, in chunks that may be views of the model's arrays, and its headers (Content-Length among them).
 
     Raises:
-        InvalidInput: an FP16 output is wanted as JSON.
+        InvalidInput: an FP16 or BF16 output is wanted as JSON.
         InferenceFailed: an output holds what JSON can't carry.
     """
     binary = {output.name: output.binary for output in request.outputs} if request.outputs else {}
@@ -203,11 +179,7 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[Chu
 
 
 def _json_output(tensor: Tensor) -> Any:
-    if tensor.datatype == "FP16":
-        raise InvalidInput(
-            f"The output {shown(tensor.name)} is FP16, which V2 carries only as binary: "
-            "set its parameter binary_data to true."
-        )
+    fields.check_has_text_form(tensor.datatype, f"output {shown(tensor.name)}", "set its parameter binary_data to true")
     return json_data.from_tensor(tensor, flat=True)
 
 

@@ -29,7 +29,7 @@ def test_whatever_hides_among_floats_is_found(before, other, after):
         json_data.to_array(elements, "FP64", (len(elements),), "input 'x'")
 
 
-@pytest.mark.parametrize(("datatype", "element"), [("FP32", 3.5e38), ("FP32", -3.5e38), ("FP64", None)])
+@pytest.mark.parametrize(("datatype", "element"), [("FP32", 3.5e38), ("FP32", -4e38), ("BF16", 3.4e38), ("FP64", None)])
 def test_what_a_datatype_does_not_hold_is_refused(datatype, element):
     with pytest.raises(InvalidInput):
         json_data.to_array([1.0, element], datatype, (2,), "input 'x'")

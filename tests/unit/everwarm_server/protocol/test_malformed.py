@@ -39,7 +39,7 @@ TENSOR = st.fixed_dictionaries(
     {},
     optional={
         "name": likely(st.sampled_from(["x", "y", "b64"])),
-        "datatype": likely(st.sampled_from([*DTYPES, "BF16"])),
+        "datatype": likely(st.sampled_from([*DTYPES, "FP8"])),
         "shape": likely(st.lists(INTEGERS, max_size=3)),
         "data": likely(st.lists(st.integers(-2, 300) | st.floats(-2, 2) | st.lists(st.booleans(), max_size=2))),
         "parameters": PARAMETERS,

@@ -6,7 +6,7 @@ import pytest
 
 from everwarm_server.errors import InferenceFailed, InvalidInput
 from everwarm_server.protocol import v1_json
-from everwarm_server.protocol.tensors import InferResponse, ModelMetadata, Tensor, TensorSpec
+from everwarm_server.protocol.tensors import DTYPES, InferResponse, ModelMetadata, Tensor, TensorSpec
 
 ROWS = TensorSpec("x", "FP32", (-1, 2))
 COUNT = TensorSpec("n", "INT32", (-1,))
@@ -40,6 +40,7 @@ def decode(document, *inputs):
         ({"instances": [{"t": B64}]}, [TEXT], {"t": ("BYTES", (1,), [b"\xff\0"])}),
         ({"instances": [{"b64": 1}]}, [TensorSpec("b64", "INT8", (-1,))], {"b64": ("INT8", (1,), [1])}),
         ({"instances": [0.5]}, [TensorSpec("h", "FP16", (-1,))], {"h": ("FP16", (1,), [0.5])}),
+        ({"instances": [0.5, 1]}, [TensorSpec("h", "BF16", (-1,))], {"h": ("BF16", (2,), [0.5, 1.0])}),
         ({"instances": [[1, 2]]}, [], {"instances": ("INT64", (1, 2), [[1, 2]])}),
         ({"instances": [1, 0.5]}, [], {"instances": ("FP64", (2,), [1.0, 0.5])}),
         ({"instances": [True]}, [], {"instances": ("BOOL", (1,), [True])}),
@@ -125,6 +126,7 @@ RAW = Tensor("raw_bytes", "BYTES", np.array([b"\xff\0"], object))
         ([T], True, {"outputs": ["a", "ä"]}),
         ([RAW], False, {"predictions": [B64]}),
         ([Tensor("h", "FP16", np.array([0.5], np.float16))], False, {"predictions": [0.5]}),
+        ([Tensor("h", "BF16", np.array([0.5, 3], DTYPES["BF16"]))], False, {"predictions": [0.5, 3.0]}),
         ([Tensor("s", "INT8", np.array(3, np.int8))], True, {"outputs": 3}),
     ],
 )

@@ -119,6 +119,8 @@ def test_id_parameters_and_outputs_are_read():
         ({"datatype": ["FP32"]}, "has the datatype a list;"),
         ({"datatype": ...}, "has the datatype null;"),
         ({"datatype": "FP16"}, "is FP16, which V2 carries only as binary:"),
+        ({"datatype": "BF16"}, "is BF16, which V2 carries only as binary:"),
+        ({"parameters": {"shared_memory_region": "r"}}, "lies in shared memory, which this server does not read;"),
         ({"name": 3}, "The input at position 0 has no name;"),
         ({"name": ""}, "The input at position 0 has no name;"),
         ({"parameters": []}, "The parameters of the input 'x' are a list; they must be an object."),

@@ -6,7 +6,7 @@ import pytest
 
 from everwarm_server.errors import InvalidInput
 from everwarm_server.protocol import v2_json
-from everwarm_server.protocol.tensors import InferRequest, ModelMetadata
+from everwarm_server.protocol.tensors import DTYPES, InferRequest, ModelMetadata
 from everwarm_server.protocol.v2_layouts import MAX_KEPT, Layouts
 
 METADATA = ModelMetadata("m", "1", "fake", (), ())
@@ -24,7 +24,7 @@ def told(request: InferRequest) -> Any:
     return inputs, request.id, request.outputs, request.binary_outputs, dict(request.parameters)
 
 
-@pytest.mark.parametrize("datatype", ["FP32", "INT64", "FP16", "BOOL", "BYTES"])
+@pytest.mark.parametrize("datatype", ["FP32", "INT64", "FP16", "BF16", "BOOL", "BYTES"])
 @pytest.mark.parametrize(
     "more",
     [
@@ -40,7 +40,7 @@ def test_what_came_before_is_decoded_as_it_was(datatype: str, more: dict[str, An
         if datatype == "BYTES":
             given, length = body(np.frombuffer(bytes([1, 0, 0, 0, 65 + number]), "S5"), "BYTES", **more)
         else:
-            dtype = v2_json.DTYPES[datatype]
+            dtype = DTYPES[datatype]
             given, length = body(np.array([[number, 1]], dtype), datatype, **more)
         assert told(layouts.decode(given, length, METADATA)) == told(v2_json.decode_request(given, length))
 
@@ -48,7 +48,7 @@ def test_what_came_before_is_decoded_as_it_was(datatype: str, more: dict[str, An
 @pytest.mark.parametrize(("datatype", "raw"), [("BOOL", b"\x01\x02"), ("FP32", b"\x00" * 7), ("FP32", b"\x00" * 9)])
 def test_bytes_that_do_not_fit_are_refused_although_their_header_is_known(datatype: str, raw: bytes) -> None:
     layouts = Layouts()
-    given, length = body(np.array([1, 0], v2_json.DTYPES[datatype]), datatype)
+    given, length = body(np.array([1, 0], DTYPES[datatype]), datatype)
     layouts.decode(given, length, METADATA)
     with pytest.raises(InvalidInput):
         layouts.decode(given[:length] + raw, length, METADATA)
