@@ -6,6 +6,7 @@ ServingError
 ├── ModelNotFound        no model of that name or version here
 ├── ModelNotReady        the model is still being loaded, or the server drains: try again later
 ├── Overloaded           too many requests wait already: try again later
+├── DeadlineExceeded     the answer would come later than the client can use it
 ├── Unauthorized         no valid token came with the request
 ├── InferenceFailed      the model itself raised
 └── ModelError           the model can't be served at all (bad files, unknown format, missing package)
@@ -38,6 +39,10 @@ class Overloaded(ServingError):
     def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlineExceeded(ServingError):
+    """The request's deadline is over, or would be before its answer."""
 
 
 class Unauthorized(ServingError):

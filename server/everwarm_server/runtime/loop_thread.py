@@ -3,8 +3,10 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterable
+from typing import Any, Final
+
+_END: Final = object()
 
 
 async def _outcome(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
@@ -13,6 +15,14 @@ async def _outcome(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseExcept
         return await coroutine, None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again in the thread that waits
         return None, error
+
+
+async def _next(items: AsyncIterator[Any]) -> Any:
+    return await anext(items, _END)
+
+
+async def _close(items: Any) -> None:
+    await items.aclose()
 
 
 class LoopThread:
@@ -35,6 +45,22 @@ class LoopThread:
         if error is not None:
             raise error
         return result
+
+    def iterate(self, items: Iterable[Any] | AsyncIterator[Any]) -> Generator[Any, None, None]:
+        """The items of an iterator or of an asynchronous one, which runs on the loop; blocks between them.
+
+        Raises:
+            Exception: whatever the iterator raised.
+        """
+        if not isinstance(items, AsyncIterator):
+            yield from items  # which closes a generator, too
+            return
+        try:
+            while (item := self.resolve(_next(items))) is not _END:
+                yield item
+        finally:
+            if inspect.isasyncgen(items):
+                self.resolve(_close(items))
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:

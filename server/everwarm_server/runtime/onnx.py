@@ -10,7 +10,7 @@ import onnxruntime
 
 from everwarm_server.errors import InferenceFailed, InvalidInput, ModelError
 from everwarm_server.protocol.tensors import Array, ModelMetadata, Parameters, TensorSpec
-from everwarm_server.runtime import arrays, cpus, model_toml
+from everwarm_server.runtime import arrays, base, cpus, model_toml
 from everwarm_server.runtime.load import LoadOptions
 
 FILE: Final = "model.onnx"
@@ -68,7 +68,7 @@ def load(directory: Path, options: LoadOptions) -> "OnnxRuntime":
         inputs=merged(tuple(_spec(node, "input") for node in session.get_inputs()), toml.inputs),
         outputs=merged(tuple(_spec(node, "output") for node in session.get_outputs()), toml.outputs),
     )
-    return OnnxRuntime(session, metadata)
+    return OnnxRuntime(session, metadata, base.files_bytes(directory.glob("*")))
 
 
 def providers(device: str, available: Sequence[str]) -> list[str]:
@@ -119,12 +119,13 @@ def _reason(error: Exception) -> str:
     return line.rsplit("] : ", 1)[-1].split(" : ", 2)[-1][:300]
 
 
-class OnnxRuntime:
+class OnnxRuntime(base.AnswersOnce):
     """A session of ONNX Runtime."""
 
-    def __init__(self, session: Any, metadata: ModelMetadata) -> None:
+    def __init__(self, session: Any, metadata: ModelMetadata, weights_bytes: int) -> None:
         self._session = session
         self._metadata = metadata
+        self._weights_bytes = weights_bytes
         self._text = frozenset(spec.name for spec in metadata.inputs if spec.datatype == "BYTES")
         self._names = [spec.name for spec in metadata.outputs]
         self._quiet = onnxruntime.RunOptions()
@@ -151,6 +152,11 @@ class OnnxRuntime:
     def only_computes(self) -> bool:
         """A graph has nobody to wait for."""
         return True
+
+    @property
+    def weights_bytes(self) -> int:
+        """The size of the file and of what lies beside it."""
+        return self._weights_bytes
 
     def infer(self, inputs: Mapping[str, Array], parameters: Parameters) -> Mapping[str, Array]:
         """All outputs; see Runtime.infer."""

@@ -20,7 +20,7 @@ import torch
 
 from everwarm_server.errors import InferenceFailed, ModelError
 from everwarm_server.protocol.tensors import Array, ModelMetadata, Parameters, TensorSpec
-from everwarm_server.runtime import arrays, cpus, model_toml
+from everwarm_server.runtime import arrays, base, cpus, model_toml
 from everwarm_server.runtime.load import LoadOptions
 
 TORCHSCRIPT_FILE: Final = "model.pt"
@@ -116,13 +116,15 @@ def _reason(error: Exception) -> str:
     return (lines[-1] if lines else type(error).__name__)[:300]
 
 
-class TorchRuntime:
+class TorchRuntime(base.AnswersOnce):
     """A module of PyTorch under inference mode."""
 
     def __init__(self, module: Any, metadata: ModelMetadata, device: str) -> None:
         self._module = module
         self._metadata = metadata
         self._device = device
+        tensors = [*module.parameters(), *module.buffers()]
+        self._weights_bytes = sum(int(tensor.nbytes) for tensor in tensors)
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -138,6 +140,11 @@ class TorchRuntime:
     def only_computes(self) -> bool:
         """A graph has nobody to wait for."""
         return True
+
+    @property
+    def weights_bytes(self) -> int:
+        """The size of the parameters and buffers."""
+        return self._weights_bytes
 
     def infer(self, inputs: Mapping[str, Array], parameters: Parameters) -> Mapping[str, Array]:
         """All outputs; see Runtime.infer."""

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from everwarm_server.admission import Client, ClientGone
 from everwarm_server.errors import (
+    DeadlineExceeded,
     InferenceFailed,
     InvalidInput,
     ModelError,
@@ -56,6 +57,7 @@ _CODES: Final[tuple[tuple[type[ServingError], int], ...]] = (
     (ModelNotFound, 404),
     (ModelNotReady, 503),
     (Overloaded, 503),
+    (DeadlineExceeded, 504),
     (InferenceFailed, 500),
     (ModelError, 500),
 )

@@ -5,9 +5,10 @@ import everwarm_server
 from everwarm_server import errors
 
 
-def test_a_model_author_finds_the_error_that_blames_the_client():
-    assert everwarm_server.__all__ == ["InvalidInput"]
+def test_a_model_author_finds_the_errors_that_mean_something_to_the_client():
+    assert everwarm_server.__all__ == ["InvalidInput", "Overloaded"]
     assert everwarm_server.InvalidInput is errors.InvalidInput
+    assert everwarm_server.Overloaded is errors.Overloaded
 
 
 def test_importing_the_package_or_fetching_a_local_model_imports_nothing_heavy():

@@ -5,7 +5,7 @@ from textwrap import dedent
 import numpy as np
 import pytest
 
-from everwarm_server.errors import InferenceFailed, InvalidInput, ModelError
+from everwarm_server.errors import InferenceFailed, InvalidInput, ModelError, Overloaded
 from everwarm_server.protocol.tensors import TensorSpec
 from everwarm_server.runtime.load import LoadOptions, load
 from everwarm_server.runtime.warmup import warm_up
@@ -139,7 +139,7 @@ def test_model_toml_wins_over_the_class(model, tmp_path):
 
 
 RAISES = """
-    from everwarm_server import InvalidInput
+    from everwarm_server import InvalidInput, Overloaded
 
     class Model:
         {maybe_async} def predict(self, inputs):
@@ -152,6 +152,7 @@ RAISES = """
     ("error", "kind", "sentence"),
     [
         ("InvalidInput('x must be positive.')", InvalidInput, "x must be positive."),
+        ("Overloaded('The feature store is busy.')", Overloaded, "The feature store is busy."),
         ("ValueError('no')", InferenceFailed, "The model failed: ValueError: no"),
         ("KeyError('k')", InferenceFailed, "The model failed: KeyError: 'k'"),
         ("SystemExit(3)", InferenceFailed, "The model failed: SystemExit: 3"),
@@ -169,6 +170,7 @@ def test_only_invalid_input_is_the_clients_fault(model, caplog, maybe_async, err
     ("answer", "sentence"),
     [
         ("None", "predict() returned a NoneType; it must return a dict of arrays by name."),
+        ("iter([1])", "predict() returned an iterator; a class whose predict() does must say streams = True."),
         ("[1, 2]", "predict() returned a list; it must return a dict of arrays by name."),
         ("{'y': {}}", "The output 'y' holds Python objects; it must hold numbers or text."),
         ("{'y': 1j}", "The output 'y' is an array of complex128, which the protocol does not have."),
@@ -247,3 +249,132 @@ def test_modules_beside_it_are_found_and_forgotten_so_that_names_may_repeat(tmp_
         runtime.close()
         assert "shared_name" not in sys.modules
     assert answers == {"one": b"one", "two": b"two"}
+
+
+COUNTERS = {
+    "generator": """
+        class Model:
+            closed = False
+
+            def predict(self, inputs, parameters):
+                try:
+                    for i in range(parameters["n"]):
+                        yield {"i": i}
+                    if "fail" in parameters:
+                        1 / 0
+                finally:
+                    self.closed = True
+    """,
+    "asynchronous generator": """
+        import asyncio
+
+        class Model:
+            closed = False
+
+            async def predict(self, inputs, parameters):
+                try:
+                    for i in range(parameters["n"]):
+                        await asyncio.sleep(0)
+                        yield {"i": i}
+                    if "fail" in parameters:
+                        1 / 0
+                finally:
+                    await asyncio.sleep(0)
+                    self.closed = True
+    """,
+    "iterator": """
+        class Count:
+            def __init__(self, model, parameters):
+                self.model, self.i, self.n, self.fail = model, -1, parameters["n"], "fail" in parameters
+
+            def __iter__(self):
+                return self
+
+            def __next__(self):
+                self.i += 1
+                if self.i < self.n:
+                    return {"i": self.i}
+                if self.fail:
+                    1 / 0
+                raise StopIteration
+
+        class Model:
+            streams = closed = True
+
+            def predict(self, inputs, parameters):
+                return Count(self, parameters)
+    """,
+    "coroutine that returns an iterator": """
+        class Model:
+            streams = closed = True
+
+            async def predict(self, inputs, parameters):
+                return self.count(parameters)
+
+            async def count(self, parameters):
+                for i in range(parameters["n"]):
+                    yield {"i": i}
+                if "fail" in parameters:
+                    1 / 0
+    """,
+}
+
+
+@pytest.fixture(params=COUNTERS)
+def counter(request, model):
+    return model(COUNTERS[request.param])
+
+
+def test_each_yield_is_an_answer(counter):
+    assert counter.streams
+    assert [answer["i"].item() for answer in counter.stream({}, {"n": 3})] == [0, 1, 2]
+    assert list(counter.stream({}, {"n": 0})) == []
+
+
+def test_a_stream_that_fails_says_so_after_what_it_gave(counter, caplog):
+    answers = counter.stream({}, {"n": 1, "fail": True})
+    assert next(answers)["i"] == 0
+    with pytest.raises(InferenceFailed, match=r"^The model failed: ZeroDivisionError: division by zero$"):
+        next(answers)
+    assert "Traceback" in caplog.text
+
+
+def test_a_stream_that_nobody_reads_on_is_closed(counter):
+    answers = counter.stream({}, {"n": 3})
+    next(answers)
+    answers.close()
+    assert counter._model.closed
+
+
+def test_where_there_is_room_for_one_answer_one_is_what_it_may_give(counter):
+    assert counter.infer({}, {"n": 1}) == {"i": 0}
+    with pytest.raises(InvalidInput, match=r"gave more than one answer to this request: ask for them as a stream"):
+        counter.infer({}, {"n": 2})
+    with pytest.raises(InvalidInput, match="gave no answer to this request"):
+        counter.infer({}, {"n": 0})
+
+
+def test_a_model_that_streams_may_answer_once_without_an_iterator(model):
+    runtime = model("""
+        class Model:
+            streams = True
+
+            def predict(self, inputs):
+                return {"y": 1}
+    """)
+    assert list(runtime.stream({}, {})) == [runtime.infer({}, {})] == [{"y": 1}]
+
+
+def test_a_model_that_answers_once_can_be_read_as_a_stream(model):
+    runtime = model(METADATA)
+    assert not runtime.streams
+    (answer,) = runtime.stream({"x": np.ones(2, np.float32)}, {})
+    assert answer["y"].tolist() == [2.0, 2.0]
+
+
+def test_its_memory_is_what_it_says_or_the_size_of_its_directory(model, tmp_path):
+    source = "class Model:\n    def predict(self, inputs): return inputs\n"
+    assert model(source).weights_bytes == len(source)
+    assert (
+        model("class Model:\n    weights_bytes = 5\n    def predict(self, inputs): return inputs\n").weights_bytes == 5
+    )
