@@ -8,26 +8,26 @@ In: arrivals, service times, and how many replicas to run from when on. Out: who
 `concurrency` slots that do not slow each other down; a starting one has slots that get free when it is ready.
 """
 
+import bisect
 import heapq
 import math
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from everwarm_simulator.distributions import Seconds
+from everwarm_simulator.kernel.base import Flags, Journal, Kernel, Numbers
+from everwarm_simulator.kernel.pure import PureKernel
 from everwarm_simulator.workload import Workload
 
-_BLOCK = 65536  # requests that are held as Python numbers at once: lists are four times as fast, and as large
-_STRIDE = 512  # requests looked at between two checks of the block's end; copies cost nothing at this size
+_STARTS_KEPT = 64  # cold starts that the time to ready is estimated from
 
 
 @dataclass(slots=True)
 class Replica:
-    """One replica's life: asked for, ready, and gone; seconds. `gone` is infinite while it is wanted."""
+    """One replica's life: asked for, ready, told to go, and gone; seconds, the latter two infinite while it stays."""
 
     asked_seconds: float
     ready_seconds: float
+    leaving_seconds: float = math.inf
     gone_seconds: float = math.inf
 
 
@@ -40,25 +40,30 @@ class Started:
 
     first: int
     starts: Seconds
-    replicas: npt.NDArray[np.int64]
-    cold: npt.NDArray[np.bool_]
+    replicas: Numbers
+    cold: Flags
+
+    @property
+    def stop(self) -> int:
+        """The first request that has not started."""
+        return self.first + len(self.starts)
 
 
 class Engine:
     """The queue and the replicas at one time; it only ever goes forward."""
 
-    def __init__(self, workload: Workload, concurrency: int) -> None:
+    def __init__(self, workload: Workload, concurrency: int, kernel: Kernel | None = None) -> None:
         if concurrency < 1:
             raise ValueError(f"a replica has at least one slot, not {concurrency}")
-        self._workload = workload
+        self.kernel = kernel or PureKernel()
+        self.journal = Journal.of(workload)
+        self._slots = self.kernel.slots(self.journal)
         self._concurrency = concurrency
         self._next = 0
-        self._block_begin = 0
-        self._arrivals: list[float] = []
-        self._services: list[float] = []
-        self._slots: list[tuple[float, int]] = []
         self._wanted: list[int] = []
         self._last_ready = -math.inf
+        self._starting: list[tuple[float, int]] = []
+        self._took: list[float] = []  # the last times to ready, in order of getting ready
         self.replicas: list[Replica] = []
 
     @property
@@ -77,58 +82,30 @@ class Engine:
             return len(self._wanted)
         return sum(1 for number in self._wanted if self.replicas[number].ready_seconds <= now_seconds)
 
+    def time_to_ready(self, now_seconds: float, part: float = 0.9) -> float | None:
+        """How long cold starts took that are over by now, the last 64: what this part of them did not exceed; seconds.
+
+        `None` before the first; those that were told to go while they started tell nothing.
+        """
+        while self._starting and self._starting[0][0] <= now_seconds:
+            life = self.replicas[heapq.heappop(self._starting)[1]]
+            if life.leaving_seconds >= life.ready_seconds:
+                self._took = [*self._took[1 - _STARTS_KEPT :], life.ready_seconds - life.asked_seconds]
+        if not self._took:
+            return None
+        return sorted(self._took)[math.ceil(part * len(self._took)) - 1]
+
     def next_arrival(self) -> float:
         """When the head of the queue came, or the next request will; infinite after the last."""
-        waiting = self._next < len(self._workload.arrivals)
-        return float(self._workload.arrivals[self._next]) if waiting else math.inf
+        waiting = self._next < len(self.journal.arrivals)
+        return float(self.journal.arrivals[self._next]) if waiting else math.inf
 
     def advance(self, until_seconds: float) -> Started:
         """Start all requests whose start is before `until_seconds` under the replicas that there are."""
-        first = self._next
-        starts: list[float] = []
-        taken_by: list[int] = []
-        while self._slots and self._next < len(self._workload.arrivals):
-            if self._next >= self._block_begin + len(self._arrivals):
-                self._load_block()
-            if not self._advance_stride(until_seconds, starts, taken_by):
-                break
-        began, replicas = np.array(starts, dtype=np.float64), np.array(taken_by, dtype=np.int64)
-        return Started(first, began, replicas, self._cold(first, replicas))
-
-    def _cold(self, first: int, replicas: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        if len(replicas) == 0 or self._workload.arrivals[first] >= self._last_ready:
-            return np.zeros(len(replicas), dtype=np.bool_)
-        arrivals = self._workload.arrivals[first : first + len(replicas)].tolist()
-        lives = self.replicas
-        pairs = zip(replicas.tolist(), arrivals, strict=True)
-        return np.array([lives[number].ready_seconds > arrival for number, arrival in pairs], dtype=np.bool_)
-
-    def _advance_stride(self, until: float, starts: list[float], taken_by: list[int]) -> bool:
-        """The hot loop; whether it came to the end of its stride, so that there may be more to start."""
-        begin = self._next - self._block_begin
-        stop = begin + _STRIDE
-        slots, replace, before = self._slots, heapq.heapreplace, len(starts)
-        add_start, add_replica = starts.append, taken_by.append
-        for arrival, service in zip(self._arrivals[begin:stop], self._services[begin:stop], strict=True):
-            start, replica = slots[0]
-            if arrival > start:
-                start = arrival
-            if start >= until:
-                break
-            add_start(start)
-            add_replica(replica)
-            replace(slots, (start + service, replica))
-        else:
-            self._next += len(starts) - before
-            return True
-        self._next += len(starts) - before
-        return False
-
-    def _load_block(self) -> None:
-        self._block_begin = self._next
-        part = slice(self._next, self._next + _BLOCK)
-        self._arrivals = self._workload.arrivals[part].tolist()
-        self._services = self._workload.services[part].tolist()
+        first, log = self._next, self.journal
+        self._next = self._slots.advance(first, until_seconds)
+        part = slice(first, self._next)
+        return Started(first, log.starts[part], log.replicas[part], log.cold[part])
 
     def scale(self, now_seconds: float, wanted: int, cold_starts: "ColdStarts") -> None:
         """Run `wanted` replicas from now on: start new ones, or drain the youngest, as Kubernetes' ReplicaSets do.
@@ -151,22 +128,20 @@ class Engine:
         """Start one replica that will be ready at a known time."""
         number = len(self.replicas)
         self.replicas.append(Replica(asked_seconds, ready_seconds))
-        self._wanted.append(number)
+        bisect.insort(self._wanted, number, key=lambda other: self.replicas[other].ready_seconds)
         self._last_ready = max(self._last_ready, ready_seconds)
-        for _ in range(self._concurrency):
-            heapq.heappush(self._slots, (ready_seconds, number))
+        if ready_seconds > asked_seconds:
+            heapq.heappush(self._starting, (ready_seconds, number))
+        self._slots.add(ready_seconds, number, self._concurrency)
 
     def _drain(self, now: float, count: int) -> None:
-        self._wanted.sort(key=lambda number: self.replicas[number].ready_seconds)
         leaving = set(self._wanted[-count:])
         del self._wanted[-count:]
         for number in leaving:
-            self.replicas[number].gone_seconds = now
-        for free, number in self._slots:
-            if number in leaving and self.replicas[number].ready_seconds <= now:
+            self.replicas[number].leaving_seconds = self.replicas[number].gone_seconds = now
+        for free, number in self._slots.remove(leaving):
+            if self.replicas[number].ready_seconds <= now:
                 self.replicas[number].gone_seconds = max(self.replicas[number].gone_seconds, free)
-        self._slots = [slot for slot in self._slots if slot[1] not in leaving]
-        heapq.heapify(self._slots)
 
 
 class ColdStarts:

@@ -2,18 +2,19 @@
 
 Concurrency is the exact time average over each second, from the times at which requests came and left. The rest is what
 the operator asks Prometheus for: figures over a sliding window, of the requests that finished in it.
+
+All of it is sums by the second, added once per request, so that a look back over a window costs no more than the
+window has seconds; only a percentile goes through the window's requests again.
 """
 
-from collections import deque
+import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from everwarm_planner.observation import MissingObservation, MissingReason, Observation
-from everwarm_simulator.distributions import Seconds
 from everwarm_simulator.engine import Engine, Started
-from everwarm_simulator.quantiles import quantile
+from everwarm_simulator.kernel.base import Ledger
 from everwarm_simulator.workload import Workload
 
 
@@ -36,16 +37,6 @@ class Reading:
     poked: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Finished:
-    """One stretch of requests: when they end (sorted by start, not by this), what they took, which were cold."""
-
-    ends: Seconds
-    latencies: Seconds
-    services: Seconds
-    cold: npt.NDArray[np.bool_]
-
-
 class Meter:
     """Accounts of a run, second by second; `take` what started, in order, then ask.
 
@@ -57,82 +48,82 @@ class Meter:
         self._engine = engine
         self._window = window_seconds
         self._size = limit_seconds + 1
+        self._ledger = Ledger.of(self._size)
         whole = workload.arrivals.astype(np.int64)
-        self._came = np.bincount(whole, minlength=self._size)
+        came = np.bincount(whole, minlength=self._size)
+        self._came = came.astype(np.float64)
         self._came_part = np.bincount(whole, weights=whole + 1 - workload.arrivals, minlength=self._size)
-        self._left, self._began = np.zeros(self._size), np.zeros(self._size)
-        self._left_part, self._began_part = np.zeros(self._size), np.zeros(self._size)
+        self._came_before = np.concatenate([[0], np.cumsum(came)])
+        self._squares_before = np.concatenate([[0], np.cumsum(came * came)])
         self._ready, self._busy = np.zeros(self._size), np.zeros(self._size)
         self._second = 0  # all before it are complete
         self._in_system = self._in_service = 0.0
         self._until = 0.0
-        self._finished: deque[_Finished] = deque()
+        self._oldest = 0  # all requests before it were answered before any window that is asked for again
 
     def take(self, started: Started, until_seconds: float) -> None:
         """Account for what started before `until_seconds`, and for the readiness of replicas until then."""
         if until_seconds > self._until:
             ready = self._engine.ready_seconds(self._until, until_seconds)
-            self._ready[min(int(np.ceil(until_seconds)) - 1, self._size - 1)] += ready
+            self._ready[min(math.ceil(until_seconds) - 1, self._size - 1)] += ready
             self._until = until_seconds
-        if len(started.starts) == 0:
-            return
-        part = slice(started.first, started.first + len(started.starts))
-        arrivals, services = self._workload.arrivals[part], self._workload.services[part]
-        ends = started.starts + services
-        self._count(self._began, self._began_part, started.starts)
-        self._count(self._left, self._left_part, ends)
-        self._finished.append(_Finished(ends, ends - arrivals, services, started.cold))
-
-    def _count(self, counts: Seconds, parts: Seconds, times: Seconds) -> None:
-        whole = times.astype(np.int64)
-        first = int(whole.min())
-        amounts = np.bincount(whole - first)[: max(0, self._size - first)]
-        left_over = np.bincount(whole - first, weights=whole + 1 - times)
-        counts[first : first + len(amounts)] += amounts
-        parts[first : first + len(amounts)] += left_over[: len(amounts)]
+        if started.stop > started.first:
+            self._engine.kernel.account(self._engine.journal, started.first, started.stop, self._ledger)
 
     def seconds(self, until_seconds: float) -> tuple[list[float], list[float]]:
         """The mean numbers of requests in the system and in service, for each second that ended since the last call."""
         first, last = self._second, int(until_seconds)
+        if last <= first:
+            return [], []
+        part, ledger = slice(first, last), self._ledger
+        moves = zip(
+            self._came[part].tolist(),
+            self._came_part[part].tolist(),
+            ledger.began[part].tolist(),
+            ledger.began_part[part].tolist(),
+            ledger.left[part].tolist(),
+            ledger.left_part[part].tolist(),
+            strict=True,
+        )
         means: list[float] = []
-        for second in range(first, last):
-            means.append(max(0.0, float(self._in_system + self._came_part[second] - self._left_part[second])))
-            self._busy[second] = self._in_service + self._began_part[second] - self._left_part[second]
-            self._in_system += float(self._came[second] - self._left[second])
-            self._in_service += float(self._began[second] - self._left[second])
-        self._second = max(first, last)
-        return means, np.maximum(0.0, self._busy[first : self._second]).tolist()
+        busy: list[float] = []
+        for came, came_part, began, began_part, left, left_part in moves:
+            means.append(max(0.0, self._in_system + came_part - left_part))
+            busy.append(max(0.0, self._in_service + began_part - left_part))
+            self._in_system += came - left
+            self._in_service += began - left
+        self._busy[part] = busy
+        self._second = last
+        return means, busy
 
     def observe(self, at_seconds: int, concurrency: int) -> Observation | MissingObservation:
         """The planner's reading at a whole second whose seconds were all asked for by `seconds`."""
         begin = max(0, at_seconds - self._window)
         if self._workload.in_hole(at_seconds) or self._workload.in_hole(begin):
             return MissingObservation(at_seconds, MissingReason.EMPTY, "the trace has a hole here")
-        ends, latencies, services, cold = self._in_window(begin, at_seconds)
-        slots = float(self._ready[begin:at_seconds].sum()) * concurrency
+        part = slice(begin, at_seconds)
+        finished = float(self._ledger.left[part].sum())
+        mean = float(self._ledger.work[part].sum()) / finished if finished else None
         ready = self._engine.ready(at_seconds)
-        busy = float(self._busy[begin:at_seconds].sum())
+        slots = float(self._ready[part].sum()) * concurrency
         return Observation(
             at_seconds=float(at_seconds),
-            rate_per_second=float(self._came[begin:at_seconds].sum()) / max(1, at_seconds - begin),
-            p95_seconds=quantile(latencies, 0.95) if len(ends) else None,
-            service_seconds=float(services.mean()) if len(ends) else None,
-            cold_start_fraction=float(cold.mean()) if len(ends) else 0.0,
-            utilization=min(1.0, max(0.0, busy) / slots) if ready > 0 and slots > 0 else None,
+            rate_per_second=float(self._came_before[at_seconds] - self._came_before[begin])
+            / max(1, at_seconds - begin),
+            p95_seconds=self._p95(begin, at_seconds) if finished else None,
+            service_seconds=mean,
+            cold_start_fraction=float(self._ledger.cold[part].sum()) / finished if finished else 0.0,
+            utilization=min(1.0, float(self._busy[part].sum()) / slots) if ready > 0 and slots > 0 else None,
             ready_replicas=ready,
             in_flight=max(0.0, self._in_system),
         )
 
-    def _in_window(self, begin: int, end: int) -> tuple[Seconds, Seconds, Seconds, npt.NDArray[np.bool_]]:
-        while self._finished and self._finished[0].ends.max() < begin:
-            self._finished.popleft()
-        if not self._finished:
-            return np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=np.bool_)
-        ends = np.concatenate([part.ends for part in self._finished])
-        inside = (ends >= begin) & (ends < end)
-        return (
-            ends[inside],
-            np.concatenate([part.latencies for part in self._finished])[inside],
-            np.concatenate([part.services for part in self._finished])[inside],
-            np.concatenate([part.cold for part in self._finished])[inside],
-        )
+    def _p95(self, begin: int, end: int) -> float:
+        journal, stop = self._engine.journal, self._engine.started
+        while self._oldest < stop:
+            part = slice(self._oldest, min(stop, self._oldest + 256))
+            late = np.flatnonzero(journal.starts[part] + journal.services[part] >= begin)
+            self._oldest += int(late[0]) if len(late) else part.stop - part.start
+            if len(late):
+                break
+        return self._engine.kernel.latency_quantile(journal, self._oldest, stop, (begin, end), 0.95)

@@ -14,5 +14,10 @@ def quantile(durations: Seconds, part: float) -> float:
     """
     if len(durations) == 0:
         return math.nan
-    position = max(0, math.ceil(part * len(durations) * (1 - 1e-12)) - 1)
-    return float(np.partition(durations, position)[position])
+    place = position(len(durations), part)
+    return float(np.partition(durations, place)[place])
+
+
+def position(count: int, part: float) -> int:
+    """Where that duration stands among `count` sorted ones, from 0."""
+    return max(0, math.ceil(part * count * (1 - 1e-12)) - 1)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from everwarm_planner.observation import MissingObservation, Observation
 from everwarm_simulator.distributions import Distribution, Seconds
 from everwarm_simulator.engine import ColdStarts, Engine, Replica
+from everwarm_simulator.kernel import choice
+from everwarm_simulator.kernel.base import Flags, Kernel
 from everwarm_simulator.meter import Meter, Reading
 from everwarm_simulator.workload import Workload
 
@@ -78,7 +79,7 @@ class Run:
     workload: Workload
     concurrency: int
     starts: Seconds
-    cold: npt.NDArray[np.bool_]
+    cold: Flags
     replicas: list[Replica]
     changes: list[Change]
 
@@ -89,11 +90,30 @@ class Run:
 
 
 def simulate(
-    workload: Workload, service: Service, reactive: Reactive | None, floor: Floor | None, generator: np.random.Generator
+    workload: Workload,
+    service: Service,
+    reactive: Reactive | None,
+    floor: Floor | None,
+    generator: np.random.Generator,
+    *,
+    kernel: Kernel | None = None,
 ) -> Run:
-    """Play the workload. `generator` draws the cold starts alone, before anything is decided."""
+    """Play the workload. `generator` draws the cold starts alone, before anything is decided.
+
+    All kernels give the same run; `None` takes the fastest that is installed.
+    """
     cold_starts = ColdStarts(service.cold_start.draw(generator, _COLD_STARTS))
-    return _Simulation(workload, service, reactive, floor, cold_starts).play()
+    engine = Engine(workload, service.concurrency, kernel or choice.fastest())
+    for _ in range(service.initial_replicas):
+        engine.add(0.0, 0.0)
+    limit = math.ceil(workload.horizon_seconds) + _OVERRUN_SECONDS
+    changes: list[Change] = []
+    if reactive is None and floor is None:
+        engine.advance(limit)
+    else:
+        changes = _Simulation(workload, service, engine, reactive, floor, cold_starts, limit).play()
+    log = engine.journal
+    return Run(workload, service.concurrency, log.starts, log.cold, engine.replicas, changes)
 
 
 class _Simulation:
@@ -103,33 +123,30 @@ class _Simulation:
         self,
         workload: Workload,
         service: Service,
+        engine: Engine,
         reactive: Reactive | None,
         floor: Floor | None,
         cold_starts: ColdStarts,
+        limit_seconds: int,
     ) -> None:
         self._workload, self._service, self._cold_starts = workload, service, cold_starts
         self._reactive, self._floor = reactive, floor
-        self._engine = Engine(workload, service.concurrency)
-        self._limit = math.ceil(workload.horizon_seconds) + _OVERRUN_SECONDS
+        self._engine = engine
+        self._limit = limit_seconds
         self._meter = Meter(workload, self._engine, service.window_seconds, self._limit)
-        self._starts = np.full(len(workload.arrivals), math.inf)
-        self._cold = np.zeros(len(workload.arrivals), dtype=np.bool_)
         self._follow = service.initial_replicas if reactive is not None else 0
         self._lowest = service.initial_replicas if floor is not None or reactive is None else 0
         self._changes: list[Change] = []
         self._in_system: list[float] = []  # what the reactive autoscaler has not read yet, second by second
         self._busy: list[float] = []
 
-    def play(self) -> Run:
-        for _ in range(self._service.initial_replicas):
-            self._engine.add(0.0, 0.0)
+    def play(self) -> list[Change]:
         now, horizon = 0.0, self._workload.horizon_seconds
-        while now < horizon or (now < self._limit and self._engine.started < len(self._starts)):
+        while now < horizon or (now < self._limit and self._engine.started < len(self._workload.arrivals)):
             now, poked = self._next_moment(now)
             self._advance(now)
             self._control(now, poked)
-        workload, engine = self._workload, self._engine
-        return Run(workload, self._service.concurrency, self._starts, self._cold, engine.replicas, self._changes)
+        return self._changes
 
     def _next_moment(self, now: float) -> tuple[float, bool]:
         """When somebody decides next, and whether it is because a request woke them."""
@@ -146,12 +163,9 @@ class _Simulation:
         in_system, busy = self._meter.seconds(until)
         self._in_system.extend(in_system)
         self._busy.extend(busy)
-        part = slice(started.first, started.first + len(started.starts))
-        self._starts[part] = started.starts
-        self._cold[part] = started.cold
 
     def _control(self, now: float, poked: bool) -> None:
-        if self._workload.in_hole(now) or (self._floor is None and self._reactive is None):
+        if self._workload.in_hole(now):
             self._in_system.clear()
             self._busy.clear()
             return
