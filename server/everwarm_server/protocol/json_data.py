@@ -5,7 +5,6 @@ import math
 from itertools import chain
 from typing import Any, Final
 
-import ml_dtypes
 import numpy as np
 
 from everwarm_server.errors import InferenceFailed, InvalidInput
@@ -15,6 +14,7 @@ from everwarm_server.protocol.tensors import DTYPES, FLOATS, Array, Tensor
 
 _WANTED: Final = {"BOOL": "true or false", "BYTES": "strings"}
 _NATIVE: Final = {name: dtype.newbyteorder("=") for name, dtype in DTYPES.items()} | {"BF16": np.dtype(np.float32)}
+_BF16_MAX: Final = (2 - 2**-7) * 2.0**127  # numpy does not know
 _LIST_BYTES: Final = 5
 _FLOAT_TAG: Final = b"g"
 _FLOAT_ITEM: Final = np.dtype([("tag", "S1"), ("value", "<f8")])
@@ -130,8 +130,12 @@ def _refuse_kind(elements: list[Any], wrong: set[type], datatype: str, owner: st
 
 def _refuse_range(elements: list[Any], datatype: str, owner: str) -> None:
     dtype = DTYPES[datatype]
-    limits = ml_dtypes.finfo(dtype) if datatype in FLOATS else np.iinfo(dtype)
-    low, high = (float(limits.min), float(limits.max)) if datatype in FLOATS else (int(limits.min), int(limits.max))
+    low: float
+    if datatype in FLOATS:
+        high = _BF16_MAX if datatype == "BF16" else float(np.finfo(dtype).max)
+        low = -high
+    else:
+        low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     index, element = next((i, e) for i, e in enumerate(elements) if not low <= e <= high)
     raise InvalidInput(
         f"The {owner} is {datatype}, which holds {low} to {high}, but element {index} is {shown(element)}."
