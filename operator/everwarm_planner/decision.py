@@ -16,6 +16,31 @@ class Reason(enum.StrEnum):
     MISSING_DATA = "MissingData"
     BOUNDS_CHANGED = "BoundsChanged"
     FIXED = "Fixed"
+    SCHEDULED = "Scheduled"
+    FORECAST = "Forecast"
+    BUDGET = "Budget"
+    COOLING_DOWN = "CoolingDown"
+    STEP_LIMITED = "StepLimited"
+    SETTLING = "Settling"
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What is expected until a replica that is asked for now would be ready.
+
+    Attributes:
+        low_per_second, point_per_second, upper_per_second: requests per second, the highest minute of the horizon.
+        part: part of the times that the upper one is meant to hold, 0 to 1.
+        horizon_seconds: how far ahead.
+        model: who says so.
+    """
+
+    low_per_second: float
+    point_per_second: float
+    upper_per_second: float
+    part: float
+    horizon_seconds: float
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +53,8 @@ class Decision:
         reason: for machines.
         sentence: for people, with the numbers that led here.
         demand: replicas that the measured load needs; `None` where it is unknown.
+        forecast: what the policy expects; `None` from a policy that does not look ahead, or where it can't yet.
+        limit: the most replicas that the budget pays for now, floor or not; `None` without a budget.
     """
 
     floor: int
@@ -35,6 +62,8 @@ class Decision:
     reason: Reason
     sentence: str
     demand: float | None = None
+    forecast: Forecast | None = None
+    limit: int | None = None
 
     @property
     def changed(self) -> bool:

@@ -3,8 +3,8 @@
 In: observations and proposals. Out: the same, made safe, with the words that say which guardrail bound.
 """
 
-import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from everwarm_planner import wording
 from everwarm_planner.decision import Reason
@@ -13,6 +13,7 @@ from everwarm_planner.observation import MissingObservation, MissingReason, Obse
 from everwarm_planner.policies.base import Proposal
 
 _MOST = 1e9  # of anything that is measured here; a figure over it is a broken one
+_LATEST = 1e11  # unix time, in the year 5138: milliseconds or nanoseconds that were taken for seconds are later
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,25 @@ def trusted(observation: Observation | MissingObservation, memory: Memory) -> Ob
     if memory.observed_at_seconds is not None and at < memory.observed_at_seconds:
         behind = memory.observed_at_seconds - at
         return MissingObservation(at, MissingReason.STALE, f"the reading is {behind:.4g} s older than the last one")
-    return observation
+    return _without_impossible_extras(observation)
 
 
 def without_hole(observation: Observation | MissingObservation, memory: Memory, hole_seconds: float) -> Memory:
-    """The memory, its low-utilisation window forgotten if nothing was seen for longer than `hole_seconds`."""
-    last = memory.observed_at_seconds
-    if last is None or observation.at_seconds - last > hole_seconds:
-        return replace(memory, low_since_seconds=None)
+    """The memory, its windows begun again if nothing was seen for longer than `hole_seconds`, or time ran backwards."""
+    last, at = memory.observed_at_seconds, observation.at_seconds
+    if last is None or not at - last <= hole_seconds or at < last:
+        memory = replace(memory, low_since_seconds=None, observing_since_seconds=None)
+    if memory.observing_since_seconds is None and isinstance(observation, Observation):
+        # A window of low utilisation is one of observations, also in a memory that holds no more.
+        low_since = memory.low_since_seconds
+        memory = replace(memory, observing_since_seconds=at if low_since is None else min(low_since, at))
     return memory
+
+
+def time_of(observation: Observation | MissingObservation, memory: Memory) -> float:
+    """Now: what the observation says, if it can be a time; else when the last one was read."""
+    at = observation.at_seconds
+    return at if 0 <= at <= _LATEST else memory.observed_at_seconds or 0.0
 
 
 def hold(missing: MissingObservation, floor: int) -> Proposal:
@@ -85,21 +96,38 @@ def never_lower_when_under_provisioned(proposal: Proposal, floor: int) -> tuple[
     return proposal.floor, arguments
 
 
+_LIMITS = {
+    "rate_per_second": _MOST,
+    "p95_seconds": _MOST,
+    "service_seconds": _MOST,
+    "cold_start_fraction": 1.0,
+    "utilization": _MOST,  # a slot may be counted busy for a moment longer than it is ready
+    "ready_replicas": _MOST,
+    "in_flight": _MOST,
+    "starting_replicas": _MOST,
+}
+_EXTRA_LIMITS = {
+    "dispersion": _MOST,
+    "service_variation": _MOST,
+    "time_to_ready_seconds": _MOST,
+    "recent_rate_per_second": _MOST,
+    "late_fraction": 1.0,
+}
+
+
 def _impossible_figure(observation: Observation) -> str | None:
     """The name of the first figure that no measurement can give."""
-    limits = {
-        "rate_per_second": _MOST,
-        "p95_seconds": _MOST,
-        "service_seconds": _MOST,
-        "cold_start_fraction": 1.0,
-        "utilization": _MOST,  # a slot may be counted busy for a moment longer than it is ready
-        "ready_replicas": _MOST,
-        "in_flight": _MOST,
-    }
-    if not math.isfinite(observation.at_seconds):
+    if not 0 <= observation.at_seconds <= _LATEST:
         return "at_seconds"
-    for name, limit in limits.items():
-        value = getattr(observation, name)
-        if value is not None and not (math.isfinite(value) and 0 <= value <= limit):
-            return name
-    return None
+    return next((name for name, limit in _LIMITS.items() if _impossible(getattr(observation, name), limit)), None)
+
+
+def _without_impossible_extras(observation: Observation) -> Observation:
+    """What policies can do without is left out where it can't be, rather than to decide nothing at all."""
+    wrong = [name for name, limit in _EXTRA_LIMITS.items() if _impossible(getattr(observation, name), limit)]
+    unknown: dict[str, Any] = dict.fromkeys(wrong)
+    return replace(observation, **unknown) if wrong else observation
+
+
+def _impossible(value: float | None, limit: float) -> bool:
+    return value is not None and not 0 <= value <= limit  # nan is in no range

@@ -4,15 +4,17 @@ The operator, the local mode, the simulator and the CLI call this same function;
 replayed.
 """
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from everwarm_planner import guardrails, wording
+from everwarm_planner.budget import Budget
 from everwarm_planner.decision import Decision, Reason
 from everwarm_planner.guardrails import Bounds
+from everwarm_planner.history import Series
 from everwarm_planner.memory import Memory
 from everwarm_planner.observation import MissingObservation, Observation
-from everwarm_planner.policies.base import Policy, Proposal
+from everwarm_planner.pace import Pace
+from everwarm_planner.policies.base import Learner, Policy, Proposal
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,15 @@ class Planner:
         bounds: what the floor never leaves.
         hole_seconds: observations further apart than this leave a hole, and a low-utilisation window with a hole does
             not count; 120 s, twice the span that one observation covers.
+        pace: how fast the floor may move.
+        budget: what the replicas may cost; it has the last word, over the minimum too.
     """
 
     policy: Policy
     bounds: Bounds
     hole_seconds: float = 120.0
+    pace: Pace = field(default_factory=Pace)
+    budget: Budget | None = None
 
     def decide(self, observation: Observation | MissingObservation, memory: Memory) -> tuple[Decision, Memory]:
         """Decide on the floor, and say what to remember.
@@ -39,38 +45,60 @@ class Planner:
           starts again. A policy that needs no data goes on.
         - A repeated observation decides as before and lets no time pass.
         """
+        now = guardrails.time_of(observation, memory)
         believed = guardrails.trusted(observation, memory)
+        if isinstance(believed, MissingObservation):
+            believed = replace(believed, at_seconds=now)
         base = self.bounds.clamp(memory.floor)
         known = guardrails.without_hole(believed, memory, self.hole_seconds)
         if base != memory.floor:
             known = replace(known, floor=base, low_since_seconds=None)
+        if self.budget is not None and isinstance(believed, Observation):
+            known = self.budget.spend(believed, known)
         if isinstance(believed, MissingObservation) and self.policy.needs_observation:
             proposal = guardrails.hold(believed, base)
         else:
             proposal = self.policy.propose(believed, known)
-        decision = self._bounded(proposal, memory.floor, base)
-        return decision, self._remember(observation, proposal, decision, known)
+        decision = self._guarded(proposal, now, memory.floor, known)
+        seen = isinstance(observation, Observation) and now == observation.at_seconds
+        if seen:
+            known = replace(known, observed_at_seconds=now)
+        if decision.changed:
+            known = replace(known, changed_at_seconds=now)
+        return decision, _remember(proposal, decision, known)
 
-    def _bounded(self, proposal: Proposal, previous_floor: int, base: int) -> Decision:
+    def learn(self, series: Series, memory: Memory) -> Memory:
+        """The memory, enriched with a past that was recorded elsewhere; as it was where the policy has no use for it.
+
+        For after a restart: the policy decides without, only less well, so this may come late or never.
+        """
+        return self.policy.learn(series, memory) if isinstance(self.policy, Learner) else memory
+
+    def _guarded(self, proposal: Proposal, at_seconds: float, previous_floor: int, known: Memory) -> Decision:
+        base = known.floor
         wanted, arguments = guardrails.never_lower_when_under_provisioned(proposal, base)
-        floor = self.bounds.clamp(wanted)
+        paced, reason, words = self.pace.limit(wanted, proposal.reason, at_seconds, known)
+        if words is not None:
+            arguments = [*arguments, words]
+        floor, cause, limit = self.bounds.clamp(paced), proposal.cause, None
         if floor == base != previous_floor:
-            limit = self.bounds.name(previous_floor)
-            text = wording.sentence(limit[0].upper() + limit[1:], [], previous_floor, floor)
-            return Decision(floor, previous_floor, Reason.BOUNDS_CHANGED, text, proposal.demand)
-        if floor != wanted:
-            arguments = [*arguments, self.bounds.name(wanted)]
-        text = wording.sentence(proposal.cause, arguments, previous_floor, floor)
-        return Decision(floor, previous_floor, proposal.reason, text, proposal.demand)
+            name = self.bounds.name(previous_floor)
+            cause, arguments, reason = name[0].upper() + name[1:], [], Reason.BOUNDS_CHANGED
+        elif floor != paced:
+            arguments = [*arguments, self.bounds.name(paced)]
+        if self.budget is not None:
+            limit = self.budget.limit(at_seconds, known.spent_usd or 0.0)
+            if floor > limit:
+                floor, reason = limit, Reason.BUDGET
+                arguments = [*arguments, self.budget.words(limit, known.spent_usd or 0.0)]
+        text = wording.sentence(cause, arguments, previous_floor, floor)
+        return Decision(floor, previous_floor, reason, text, proposal.demand, proposal.forecast, limit)
 
-    def _remember(
-        self, observation: Observation | MissingObservation, proposal: Proposal, decision: Decision, known: Memory
-    ) -> Memory:
-        low_since = proposal.low_since_seconds
-        if proposal.reason is Reason.OVER_PROVISIONED and decision.floor == known.floor:
-            # The minimum kept the step from being taken, so the window that earned it is not used up.
-            low_since = known.low_since_seconds
-        observed_at = known.observed_at_seconds
-        if isinstance(observation, Observation) and math.isfinite(observation.at_seconds):
-            observed_at = observation.at_seconds
-        return Memory(decision.floor, low_since, observed_at)
+
+def _remember(proposal: Proposal, decision: Decision, known: Memory) -> Memory:
+    low_since = proposal.low_since_seconds
+    if proposal.reason is Reason.OVER_PROVISIONED and decision.floor == known.floor:
+        # A guardrail kept the step from being taken, so the window that earned it is not used up.
+        low_since = known.low_since_seconds
+    learned = known.learned if proposal.learned is None else proposal.learned
+    return replace(known, floor=decision.floor, low_since_seconds=low_since, learned=learned)

@@ -11,6 +11,21 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.4g} ms" if seconds < 1 else f"{seconds * 1000:.0f} ms"
 
 
+def duration(seconds: float) -> str:
+    """A stretch of time as a clock tells it: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
 def percent(fraction: float) -> str:
     """A fraction of one: `18 %`, `4.96 %`."""
     return f"{fraction * 100:.3g} %"

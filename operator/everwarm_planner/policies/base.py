@@ -1,9 +1,11 @@
 """What a policy is: an observation and a memory go in, a proposal comes out. Bounds and holds are the guardrails'."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from everwarm_planner.decision import Reason
+from everwarm_planner.decision import Forecast, Reason
+from everwarm_planner.history import Series
+from everwarm_planner.learned import Learned
 from everwarm_planner.memory import Memory
 from everwarm_planner.observation import MissingObservation, Observation
 
@@ -19,6 +21,8 @@ class Proposal:
         argument: what follows from it (`demand is 2.4 replicas`); `None` where nothing was computed.
         demand: replicas that the measured load needs; `None` where it is unknown.
         low_since_seconds: what to remember as the beginning of the low-utilisation window.
+        learned: what to remember of the past in this process; `None`: as it was.
+        forecast: what is expected, where the policy looks ahead.
     """
 
     floor: int
@@ -27,6 +31,8 @@ class Proposal:
     argument: str | None = None
     demand: float | None = None
     low_since_seconds: float | None = None
+    learned: Learned | None = None
+    forecast: Forecast | None = None
 
 
 class Policy(Protocol):
@@ -41,3 +47,11 @@ class Policy(Protocol):
 
     def propose(self, observation: Observation | MissingObservation, memory: Memory) -> Proposal:
         """Say what the floor should be. Pure: equal arguments give equal proposals."""
+
+
+@runtime_checkable
+class Learner(Policy, Protocol):
+    """A policy that decides better when it knows the past."""
+
+    def learn(self, series: Series, memory: Memory) -> Memory:
+        """The memory as if the policy had been there: what it already knows of later times is kept."""
