@@ -2,12 +2,12 @@
 
 Source: triton-inference-server/server, docs/protocol/extension_generate.md. A member named after an input of the model
 is that input, a value alone or a flat list; the object `parameters` and all other members are parameters. `id` is the
-request's, as in V2. A model that declares no inputs gets every member as an input: INT64, FP64, BOOL or BYTES, as it is.
+request's, as in V2. A model that declares no inputs gets every member as an input: INT64, FP64, BOOL or BYTES.
 """
 
 import math
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import orjson
@@ -17,8 +17,6 @@ from everwarm_server.protocol import fields, json_data
 from everwarm_server.protocol.sentences import listed, shown
 from everwarm_server.protocol.tensors import BINARY_ONLY, InferRequest, InferResponse, ModelMetadata, Tensor, TensorSpec
 from everwarm_server.protocol.v2_json import Body, parse_object
-
-_DATATYPES: Final[dict[type, str]] = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
 
 
 def decode(body: Body, metadata: ModelMetadata) -> InferRequest:
@@ -61,14 +59,13 @@ def _members(document: dict[str, Any], specs: dict[str, TensorSpec]) -> Iterator
 
 def _guessed(name: str, value: Any) -> TensorSpec:
     elements = value if type(value) is list else [value]
-    kinds = set(map(type, elements))
-    kind = float if kinds == {int, float} else next(iter(kinds), None)
-    if kind not in _DATATYPES or len(kinds - {int}) > 1:
+    datatype = json_data.UNDECLARED_DATATYPES.get(frozenset(map(type, elements)))
+    if datatype is None:
         raise InvalidInput(
             f"The input {shown(name)} is {shown(value)}; it must be a string, a number, true or false, or a flat list "
             "of one of these kinds."
         )
-    return TensorSpec(name, _DATATYPES[kind], (-1,))
+    return TensorSpec(name, datatype, (-1,))
 
 
 def _tensor(spec: TensorSpec, value: Any) -> Tensor:

@@ -15,6 +15,14 @@ from everwarm_server.protocol.tensors import DTYPES, FLOATS, Array, Tensor
 _WANTED: Final = {"BOOL": "true or false", "BYTES": "strings"}
 _NATIVE: Final = {name: dtype.newbyteorder("=") for name, dtype in DTYPES.items()} | {"BF16": np.dtype(np.float32)}
 _BF16_MAX: Final = (2 - 2**-7) * 2.0**127  # numpy does not know
+# Of values for a model that declares no inputs, by the kinds among them.
+UNDECLARED_DATATYPES: Final[dict[frozenset[type], str]] = {
+    frozenset({int}): "INT64",
+    frozenset({float}): "FP64",
+    frozenset({int, float}): "FP64",
+    frozenset({bool}): "BOOL",
+    frozenset({str}): "BYTES",
+}
 _LIST_BYTES: Final = 5
 _FLOAT_TAG: Final = b"g"
 _FLOAT_ITEM: Final = np.dtype([("tag", "S1"), ("value", "<f8")])

@@ -19,13 +19,6 @@ from everwarm_server.protocol.tensors import InferRequest, InferResponse, ModelM
 from everwarm_server.protocol.v2_json import Body, Chunks, Headers, json_headers, parse_object
 
 UNDECLARED_INPUT: Final = "instances"  # the input's name for a model that declares none, unless the rows name some
-_DATATYPES: Final[dict[frozenset[type], str]] = {
-    frozenset({int}): "INT64",
-    frozenset({float}): "FP64",
-    frozenset({int, float}): "FP64",
-    frozenset({bool}): "BOOL",
-    frozenset({str}): "BYTES",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +90,7 @@ def _tensor(name: str, values: Any, datatype: str | None) -> Tensor:
         encoded = [_from_b64(element, owner) for element in elements]
         return Tensor(name, "BYTES", json_data.to_bytes_array(encoded, shape))
     if datatype is None:
-        datatype = _DATATYPES.get(kinds)
+        datatype = json_data.UNDECLARED_DATATYPES.get(kinds)
         if datatype is None:
             raise InvalidInput(f"The {owner} mixes kinds of values, or has none; send numbers only, or strings only.")
     return Tensor(name, datatype, json_data.to_array(elements, datatype, shape, owner))

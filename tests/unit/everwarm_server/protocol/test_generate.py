@@ -91,13 +91,12 @@ def test_a_model_that_declares_nothing_gets_every_member_as_it_is() -> None:
         (
             {"temperature": [1]},
             LLM,
-            "'temperature' is no input of the model, which has 'text_input', 'stream', so it must be a string, a number, "
-            "true or false; it is a list.",
+            "'temperature' is no input of the model, which has 'text_input', 'stream', so it must be a string, a "
+            "number, true or false; it is a list.",
         ),
         ({"parameters": {"a": {}}}, UNDECLARED, "'a' is a parameter, so it must be a string"),
         ({"parameters": 3}, LLM, "The parameters of the request are 3; they must be an object."),
         ({"id": 3}, LLM, "The id is 3; it must be a string"),
-        ({"x": [1, 2, 3]}, shaped("FP32", 2), "has shape [2], which means 2 elements, but its data has 3."),
         ({"x": [1, 2, 3]}, shaped("FP32", -1, 2), "has shape [1, 2], which means 2 elements, but its data has 3."),
         ({"x": [[1], [2, 3]]}, shaped("FP32", -1, 1), "The input 'x' has shape [2, 1]"),
         ({"x": 1.5}, shaped("BF16", -1), "The input 'x' is BF16, which V2 carries only as binary: send it by /infer."),
@@ -107,6 +106,7 @@ def test_a_model_that_declares_nothing_gets_every_member_as_it_is() -> None:
             "The input 'x' is null; it must be a string, a number, true or false, or a flat list",
         ),
         ({"x": [1, "a"]}, UNDECLARED, "The input 'x' is a list; it must be"),
+        ({"x": [True, 1.5]}, UNDECLARED, "The input 'x' is a list; it must be"),
         ({"x": []}, UNDECLARED, "The input 'x' is a list; it must be"),
         ({"x": [[1]]}, UNDECLARED, "The input 'x' is a list; it must be"),
     ],
