@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"everwarm: {error}\n")
         return 2
     logs.configure()
-    loaded = loading.start(settings)
+    loaded = loading.start(settings.source())
     from everwarm_server import app
 
     try:

@@ -10,9 +10,12 @@ from typing import Any, Final
 
 import uvloop
 
+from everwarm_server import loading
+from everwarm_server.catalogue import Source
 from everwarm_server.dataplane import DataPlane
 from everwarm_server.errors import ServingError
 from everwarm_server.loading import Loaded
+from everwarm_server.repository import Repository
 from everwarm_server.settings import Settings
 from everwarm_server.telemetry.metrics import Metrics
 from everwarm_server.transport.inference import Inference
@@ -44,28 +47,39 @@ class Application:
         self._settings = settings
         self._start_seconds = start_seconds
         self._imports_seconds = 0.0
-        metrics = Metrics(settings.model_name, settings.concurrency, start_seconds)
-        self._plane = DataPlane(
-            settings.model_name, settings.concurrency, settings.queue_size, metrics, settings.inline_seconds
+        self._metrics = Metrics(start_seconds)
+        self._repository = Repository(
+            [settings.source()], self._metrics, self._open, self._load, settings.shutdown_seconds
         )
-        inference = Inference(self._plane, settings.max_body_bytes, settings.compress_bytes)
+        ((_, self._plane),) = self._repository.start()
+        inference = Inference(settings.max_body_bytes, settings.compress_bytes)
         token = None if settings.api_token is None else settings.api_token.get_secret_value()
-        router = Router(self._plane, inference, token, metrics_here=settings.metrics_port is None)
+        router = Router(self._repository, inference, token, metrics_here=settings.metrics_port is None)
         self._main = Listener(router, bind(settings.host, settings.port), settings.shutdown_seconds)
         self._listeners = [self._main]
         if settings.metrics_port is not None:
             # Closed last, so that the last requests are still scraped.
             socket = bind(settings.host, settings.metrics_port)
-            self._listeners.append(Listener(metrics_only(self._plane), socket, 0.0))
+            self._listeners.append(Listener(metrics_only(self._metrics), socket, 0.0))
 
-    async def run(self, loading: "Future[Loaded]") -> int:
+    def _open(self, source: Source) -> DataPlane:
+        settings = self._settings
+        metrics = self._metrics.model(source.name, source.concurrency)
+        return DataPlane(
+            source.name, source.concurrency, settings.queue_size, metrics, settings.inline_seconds, source.version
+        )
+
+    async def _load(self, source: Source) -> Loaded:
+        return await asyncio.wrap_future(loading.start(source))
+
+    async def run(self, first: "Future[Loaded]") -> int:
         """Serve until a signal or the failure of the model; return the exit code."""
         signals = Signals()
         serving = [asyncio.create_task(listener.serve_until_exit()) for listener in self._listeners]
         stopped = asyncio.create_task(signals.first.wait())
         self._imports_seconds = self._age_seconds()
         self._log("Listening", host=self._settings.host, port=self._main.port)
-        loaded = asyncio.wrap_future(loading)
+        loaded = asyncio.wrap_future(first)
         anything: set[asyncio.Future[Any]] = {loaded, stopped, *serving}
         await asyncio.wait(anything, return_when=asyncio.FIRST_COMPLETED)
         code = 0
@@ -91,10 +105,8 @@ class Application:
         except Exception:  # noqa: BLE001 - whatever it is, it is logged and ends the process
             _LOG.exception("The model can't be served: it failed to load; %s", restart)
             return 1
-        for phase, seconds in result.phase_seconds.items():
-            self._plane.metrics.phase(phase, seconds)
         gc.freeze()  # what is here stays; each collection would look at it again, for 3 % of the time of a small model
-        self._plane.serve(result.runtime)
+        self._repository.serve(self._plane, result)
         phases = {f"{phase}_seconds": round(seconds, 3) for phase, seconds in result.phase_seconds.items()}
         phases |= {"imports_seconds": self._imports_seconds, "since_start_seconds": self._age_seconds()}
         self._log("Ready", device=result.runtime.device, **phases)
@@ -109,17 +121,17 @@ class Application:
     async def _end(self, signals: Signals, serving: "list[asyncio.Task[None]]") -> int:
         name = signal.Signals(signals.number).name
         _LOG.info("Draining", extra={"signal": name, "drain_seconds": self._settings.drain_seconds})
-        was_ready = self._plane.is_ready
-        self._plane.drain()
+        was_ready = self._repository.is_ready
+        self._repository.drain()
         self._main.close_connections_after_answers()
         orderly = asyncio.create_task(self._drain(serving, self._settings.drain_seconds if was_ready else 0.0))
         hurried = asyncio.create_task(signals.second.wait())
         await asyncio.wait({orderly, hurried}, return_when=asyncio.FIRST_COMPLETED)
         if not orderly.done():
-            _LOG.warning("Stopping at once", extra={"in_flight": self._plane.metrics.in_flight})
+            _LOG.warning("Stopping at once", extra={"in_flight": self._metrics.in_flight})
             return 128 + signals.number
         orderly.result()
-        self._plane.close()
+        self._repository.close()
         if self._main.unanswered:
             _LOG.warning("Stopped with requests unanswered", extra={"unanswered": self._main.unanswered})
             return 1
@@ -133,7 +145,7 @@ class Application:
             await task
 
 
-def run(settings: Settings, start_seconds: float, loading: "Future[Loaded]") -> int:
+def run(settings: Settings, start_seconds: float, first: "Future[Loaded]") -> int:
     """Serve until the end; return the exit code.
 
     Raises:
@@ -141,4 +153,4 @@ def run(settings: Settings, start_seconds: float, loading: "Future[Loaded]") -> 
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         application = Application(settings, start_seconds)
-        return runner.run(application.run(loading))
+        return runner.run(application.run(first))

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 from everwarm_server.admission import Admission, Client, Done, Ticket
-from everwarm_server.errors import InferenceFailed, InvalidInput, ModelNotFound, ModelNotReady, ServingError
+from everwarm_server.errors import InferenceFailed, InvalidInput, ModelNotReady, ServingError
 from everwarm_server.placement import Placement
 from everwarm_server.protocol.sentences import listed, shown
 from everwarm_server.protocol.tensors import (
@@ -24,10 +24,10 @@ from everwarm_server.protocol.tensors import (
 )
 from everwarm_server.protocol.validate import check_inputs
 from everwarm_server.runtime.base import Runtime
-from everwarm_server.telemetry.metrics import Metrics
+from everwarm_server.telemetry.metrics import ModelMetrics
 from everwarm_server.turns import Run, Turns
 
-VERSION: Final = "1"  # a replica serves one version of one model; which one it is, its revision says
+VERSION: Final = "1"  # of a model that has no versions of its own
 _LOG: Final = logging.getLogger(__name__)
 _Outputs: TypeAlias = Mapping[str, Array]
 
@@ -53,13 +53,26 @@ class Arrival(NamedTuple):
 
 
 class DataPlane:
-    """One model, from before it is loaded to after it is closed. Its methods belong to the event loop's thread."""
+    """One version of a model, from before it is loaded to after it is closed.
+
+    Its methods belong to the event loop's thread.
+
+    Attributes:
+        retired: another one answers in its place; whoever found this one before must look again.
+    """
 
     def __init__(
-        self, name: str, concurrency: int, queue_size: int, metrics: Metrics, inline_seconds: float = 0.0
+        self,
+        name: str,
+        concurrency: int,
+        queue_size: int,
+        metrics: ModelMetrics,
+        inline_seconds: float = 0.0,
+        version: str = VERSION,
     ) -> None:
         self.name = name
-        self.version = VERSION
+        self.version = version
+        self.retired = False
         self.metrics = metrics
         self.admission = Admission(concurrency, queue_size)
         self._placement = Placement(inline_seconds)
@@ -67,12 +80,17 @@ class DataPlane:
         self._runtime: Runtime | None = None
         self._draining = False
 
-    def serve(self, runtime: Runtime) -> None:
-        """The model is loaded and warmed: requests may come."""
+    def serve(self, runtime: Runtime, since_seconds: float | None = None) -> None:
+        """The model is loaded and warmed: requests may come; by `since_seconds` another one in its place was before."""
         self._runtime = runtime
         if not runtime.only_computes:
             self._placement.never_again()
-        self.metrics.ready(time.time())
+        self.metrics.ready(time.time() if since_seconds is None else since_seconds)
+
+    def retire(self) -> None:
+        """Another one answers from now on; what came before is answered still."""
+        self.retired = True
+        self.metrics.not_ready()
 
     def drain(self) -> None:
         """Say that no more requests should come; those that do are answered still."""
@@ -80,9 +98,19 @@ class DataPlane:
         self.metrics.not_ready()
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether the model is loaded and warmed."""
+        return self._runtime is not None
+
+    @property
     def is_ready(self) -> bool:
         """Whether new requests should come here."""
-        return self._runtime is not None and not self._draining
+        return self.is_loaded and not self._draining
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a request is being answered, or an inference runs for one whose client has left."""
+        return self.metrics.in_flight > 0 or self.admission.running > 0
 
     def close(self) -> None:
         """Free the model, unless an inference still uses it."""
@@ -112,12 +140,6 @@ class DataPlane:
         if self._runtime is None:
             raise ModelNotReady(f"The model {self.name!r} is still being loaded; try again later.")
         return self._runtime
-
-    def not_served(self, name: str, version: str | None) -> ModelNotFound:
-        """What to say of a name or a version that is not served here."""
-        if name != self.name:
-            return ModelNotFound(f"There is no model {shown(name)} here; this server has {shown(self.name)}.")
-        return ModelNotFound(f"The model {shown(name)} has no version {shown(version)} here; it has {self.version!r}.")
 
     def submit(self, request: InferRequest, arrival: Arrival, client: Client, done: Done) -> Ticket | None:
         """Compute one request; `done` is called once, on the loop: with the response, or with the error.

@@ -1,4 +1,4 @@
-"""Settings in; a loaded and warmed model out, from a thread that starts before the web server is even imported."""
+"""Where a model lies in; it, loaded and warmed, out, from a thread that starts before the web server is imported."""
 
 import os
 import threading
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from everwarm_server.errors import ModelError
 
 if TYPE_CHECKING:
+    from everwarm_server.catalogue import Source
     from everwarm_server.runtime.base import Runtime
-    from everwarm_server.settings import Settings
 
 _READ_AHEAD_FILES: Final = 64
 
@@ -39,7 +39,7 @@ def read_ahead(uri: str) -> None:
                 os.close(descriptor)
 
 
-def start(settings: "Settings") -> "Future[Loaded]":
+def start(source: "Source") -> "Future[Loaded]":
     """Load in a thread; the future has the model, or what was wrong with it.
 
     A daemon thread: a fetch that hangs must not keep the process from ending.
@@ -48,7 +48,7 @@ def start(settings: "Settings") -> "Future[Loaded]":
 
     def work() -> None:
         try:
-            future.set_result(load(settings))
+            future.set_result(load(source))
         except Exception as error:  # noqa: BLE001 - it is raised again where the future is read
             future.set_exception(error)
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a model's code
@@ -58,7 +58,7 @@ def start(settings: "Settings") -> "Future[Loaded]":
     return future
 
 
-def load(settings: "Settings") -> Loaded:
+def load(source: "Source") -> Loaded:
     """Fetch, load, warm up.
 
     Raises:
@@ -68,7 +68,7 @@ def load(settings: "Settings") -> Loaded:
     with _timed("fetch", seconds):
         from everwarm_server.artifacts.fetch import fetch
 
-        directory = fetch(settings.model_uri, settings.cache_dir)
+        directory = fetch(source.uri, source.cache_dir)
     with _timed("load", seconds):
         from everwarm_server.runtime.load import LoadOptions
         from everwarm_server.runtime.load import load as load_runtime
@@ -76,10 +76,11 @@ def load(settings: "Settings") -> Loaded:
         runtime = load_runtime(
             directory,
             LoadOptions(
-                name=settings.model_name,
-                format=settings.model_format,
-                device=settings.device,
-                concurrency=settings.concurrency,
+                name=source.name,
+                version=source.version,
+                format=source.format,
+                device=source.device,
+                concurrency=source.concurrency,
             ),
         )
     with _timed("warmup", seconds):

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from everwarm_server.catalogue import Source
+
 PREFIX: Final = "EVERWARM_"
 _NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
 
@@ -92,6 +94,17 @@ class Settings(BaseSettings):
                 f"{PREFIX}ALLOW_UNAUTHENTICATED=true where the network keeps strangers out"
             )
         return self
+
+    def source(self) -> Source:
+        """The one model."""
+        return Source(
+            name=self.model_name,
+            uri=self.model_uri,
+            format=self.model_format,
+            device=self.device,
+            concurrency=self.concurrency,
+            cache_dir=self.cache_dir,
+        )
 
 
 def default_name(uri: str) -> str:

@@ -37,7 +37,9 @@ def exposed() -> set[str]:
     """The names of all samples that a new server and a new operator show."""
     telemetry = Telemetry()
     telemetry.decisions.labels(Reason.MISSING_DATA.value)
-    server = Metrics("digits", concurrency=1, start_seconds=1_800_000_000.0).exposition("")[0]
+    metrics = Metrics(start_seconds=1_800_000_000.0)
+    metrics.declare("digits", concurrency=1)
+    server = metrics.exposition("")[0]
     text = server.decode() + generate_latest(telemetry.registry).decode()
     return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
 

@@ -100,13 +100,13 @@ class Connection(HttpToolsProtocol):
     def _plain(self) -> Cycle | None:
         if self._hot is None or not self._is_next() or self.expect_100_continue or self.flow.write_paused:
             return None
-        codec = self._hot.codec(self.url)
-        if codec is None or self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
+        endpoint = self._hot.endpoint(self.url)
+        if endpoint is None or self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
             return None
         head = scan(self.headers)
         if not self._hot.takes(head):
             return None
-        cycle = self._hot.cycle(codec, head, self, self._write)
+        cycle = self._hot.cycle(endpoint, head, self, self._write)
         cycle.keep_alive = self.parser.should_keep_alive()
         return cycle
 
@@ -125,13 +125,17 @@ class Connection(HttpToolsProtocol):
         # It may be answered before data_received() ends, which then sees an idle connection.
         self._head_bytes = 0
         self._stop_head_timer()
+        cycle = cast("Cycle", self._hot_cycle)
+        if self._body is not None and cycle.outlived:
+            self._stop_body_timer()
+            self._hand_over()
         if self._body is None:
             super().on_message_complete()
             return
         parts, self._body = self._body, None
         self._stop_body_timer()
         # Where there are several parts, an array that a model may write to, which saves it a copy.
-        cast("Cycle", self._hot_cycle).start(parts[0] if len(parts) == 1 else bytearray().join(parts))
+        cycle.start(parts[0] if len(parts) == 1 else bytearray().join(parts))
 
     def _hand_over(self) -> None:
         """Let ASGI read the body on."""

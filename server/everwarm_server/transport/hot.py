@@ -14,7 +14,7 @@ from everwarm_server.dataplane import Arrival
 from everwarm_server.protocol.v2_json import Body
 from everwarm_server.telemetry.metrics import CLIENT_GONE
 from everwarm_server.transport.http import Answer, Head, authorized
-from everwarm_server.transport.inference import Codec, Inference, Job, stopped_answer
+from everwarm_server.transport.inference import Endpoint, Inference, Job, stopped_answer
 
 _UNUSUAL: Final = frozenset({b"transfer-encoding", b"content-encoding"})
 
@@ -23,19 +23,19 @@ class Hot:
     """What connections may answer by themselves.
 
     Args:
-        inference: the model.
-        codecs: by the whole URL as it stands in a request.
+        inference: how requests are answered.
+        endpoints: by the whole URL as it stands in a request; whoever made it changes it as models come and go.
         token: what a request must carry, if anything.
     """
 
-    def __init__(self, inference: Inference, codecs: Mapping[bytes, Codec], token: bytes | None) -> None:
+    def __init__(self, inference: Inference, endpoints: Mapping[bytes, Endpoint], token: bytes | None) -> None:
         self._inference = inference
-        self._codecs = codecs
+        self._endpoints = endpoints
         self._token = token
 
-    def codec(self, url: bytes) -> Codec | None:
-        """The protocol that is spoken at a URL, if one is."""
-        return self._codecs.get(url)
+    def endpoint(self, url: bytes) -> Endpoint | None:
+        """Who answers at a URL, if somebody does."""
+        return self._endpoints.get(url)
 
     def takes(self, head: Head) -> bool:
         """Whether a request with these headers is a plain one."""
@@ -47,9 +47,9 @@ class Hot:
             and (self._token is None or authorized(head, self._token))
         )
 
-    def cycle(self, codec: Codec, head: Head, client: Client, write: Callable[[Answer, bool], None]) -> "Cycle":
+    def cycle(self, endpoint: Endpoint, head: Head, client: Client, write: Callable[[Answer, bool], None]) -> "Cycle":
         """A request whose headers have been read; `write` gets its answer, and whether the connection lives on."""
-        return Cycle(self._inference, codec, (head, client), write)
+        return Cycle(self._inference, endpoint, (head, client), write)
 
 
 class _NoEvent:
@@ -63,16 +63,20 @@ class Cycle:
     """One request of a connection, where uvicorn keeps its RequestResponseCycle: it has what a connection looks at."""
 
     __slots__ = (
-        "_codec", "_inference", "_job", "_request", "_start", "_unix_seconds", "_write", "disconnected", "keep_alive",
-        "response_complete",
+        "_endpoint", "_inference", "_job", "_request", "_start", "_unix_seconds", "_write", "disconnected",
+        "keep_alive", "response_complete",
     )  # fmt: skip
     message_event: Final = _NoEvent()
 
     def __init__(
-        self, inference: Inference, codec: Codec, request: tuple[Head, Client], write: Callable[[Answer, bool], None]
+        self,
+        inference: Inference,
+        endpoint: Endpoint,
+        request: tuple[Head, Client],
+        write: Callable[[Answer, bool], None],
     ) -> None:
         self._inference = inference
-        self._codec = codec
+        self._endpoint = endpoint
         self._request = request
         self._write = write
         self._start = time.perf_counter()
@@ -82,18 +86,23 @@ class Cycle:
         self.disconnected = False
         self.response_complete = False
 
+    @property
+    def outlived(self) -> bool:
+        """Whether the model was unloaded or replaced since the headers were read: then who answers is asked anew."""
+        return self._endpoint.plane.retired
+
     def start(self, body: Body) -> None:
         """The body is whole."""
-        metrics = self._inference.plane.metrics
+        metrics = self._endpoint.plane.metrics
         metrics.arrived(self._unix_seconds)
         head = self._request[0]
         arrival = Arrival(self._start, self._unix_seconds, head.get(b"x-request-start"))
-        job = self._job = self._inference.job(self._codec, arrival, self._request, self._finish)
+        job = self._job = self._inference.job(self._endpoint, arrival, self._request, self._finish)
         job.start(body)
 
     def broken_off(self) -> None:
         """The connection ended before the body did."""
-        self._inference.plane.metrics.arrived(self._unix_seconds)
+        self._endpoint.plane.metrics.arrived(self._unix_seconds)
         self._count(CLIENT_GONE)
 
     def stop(self) -> None:
@@ -115,4 +124,4 @@ class Cycle:
         self._count(answer.code)
 
     def _count(self, code: int) -> None:
-        self._inference.plane.metrics.answered(code, time.perf_counter() - self._start)
+        self._endpoint.plane.metrics.answered(code, time.perf_counter() - self._start)

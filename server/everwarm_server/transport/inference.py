@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from everwarm_server.admission import Client, ClientGone, Ticket
 from everwarm_server.dataplane import Arrival, DataPlane
@@ -82,6 +82,13 @@ def v1() -> Codec:
     return Codec(_decode_v1, lambda _, body: len(body))
 
 
+class Endpoint(NamedTuple):
+    """A URL: who answers there, in which protocol."""
+
+    plane: DataPlane
+    codec: Codec
+
+
 class Job:
     """One request with its whole body.
 
@@ -92,14 +99,12 @@ class Job:
 
     def __init__(
         self,
-        plane: DataPlane,
-        codec: Codec,
+        endpoint: Endpoint,
         arrival: Arrival,
         request: tuple[Head, Client],
         finish: Callable[[Answer | None], None],
     ) -> None:
-        self._plane = plane
-        self._codec = codec
+        self._plane, self._codec = endpoint
         self._arrival = arrival
         self._head, self._client = request
         self._finish = finish
@@ -151,54 +156,59 @@ class Job:
         return Answer(200, headers, chunks)
 
 
-def _finish_compressed(finish: Callable[[Answer | None], None], at_least_bytes: int, answer: Answer | None) -> None:
+def _finish_compressed(
+    finish: Callable[[Answer | None], None], how: str, at_least_bytes: int, answer: Answer | None
+) -> None:
     if answer is None or sum(map(len, answer.chunks)) < at_least_bytes:
         finish(answer)
         return
-    packing = asyncio.get_running_loop().run_in_executor(None, compression.compressed, answer)
+    packing = asyncio.get_running_loop().run_in_executor(None, compression.compressed, answer, how)
     packing.add_done_callback(lambda done: finish(done.result()))
 
 
 class Inference:
-    """Answers inference requests to the one model."""
+    """Answers inference requests."""
 
-    def __init__(self, plane: DataPlane, max_body_bytes: int, compress_bytes: int = 0) -> None:
-        self.plane = plane
+    def __init__(self, max_body_bytes: int, compress_bytes: int = 0) -> None:
         self.max_body_bytes = max_body_bytes
         self._compress_bytes = compress_bytes
 
     def job(
-        self, codec: Codec, arrival: Arrival, request: tuple[Head, Client], finish: Callable[[Answer | None], None]
+        self,
+        endpoint: Endpoint,
+        arrival: Arrival,
+        request: tuple[Head, Client],
+        finish: Callable[[Answer | None], None],
     ) -> Job:
         """A request; its answer is compressed if that is asked for and worth it."""
-        if self._compress_bytes and b"accept-encoding" in request[0] and compression.accepts_gzip(request[0]):
-            finish = partial(_finish_compressed, finish, self._compress_bytes)
-        return Job(self.plane, codec, arrival, request, finish)
+        if self._compress_bytes and (how := compression.accepted(request[0])) is not None:
+            finish = partial(_finish_compressed, finish, how, self._compress_bytes)
+        return Job(endpoint, arrival, request, finish)
 
-    async def answer(self, codec: Codec, request: Exchange) -> None:
-        """Answer one request by a codec, of `v2()` or `v1()`."""
+    async def answer(self, endpoint: Endpoint, request: Exchange) -> None:
+        """Answer one request."""
         start = time.perf_counter()
         arrival = Arrival(start, time.time(), request.head.get(b"x-request-start"))
-        metrics = self.plane.metrics
+        metrics = endpoint.plane.metrics
         metrics.arrived(arrival.unix_seconds)
         code = CLIENT_GONE
         try:
-            code = await self._answer(codec, request, arrival)
+            code = await self._answer(endpoint, request, arrival)
         except ClientGone:
             pass
         finally:
             metrics.answered(code, time.perf_counter() - start)
 
-    async def _answer(self, codec: Codec, request: Exchange, arrival: Arrival) -> int:
+    async def _answer(self, endpoint: Endpoint, request: Exchange, arrival: Arrival) -> int:
         reply = refuse  # until the body is read
         try:
-            self.plane.metadata()
+            endpoint.plane.metadata()
             encoding = compression.encoding(request.head)
             body = await read_body(request, self.max_body_bytes)
             reply = respond
             if encoding is not None:
                 body = await self._inflated(body, encoding)
-            answer = await self._infer(codec, request, arrival, body)
+            answer = await self._infer(endpoint, request, arrival, body)
         except ClientGone:
             raise
         except asyncio.CancelledError:  # by the listener, when its time is over
@@ -211,16 +221,16 @@ class Inference:
 
     async def _inflated(self, body: Body, encoding: str) -> Body:
         inflate = partial(compression.inflate, body, encoding, self.max_body_bytes)
-        return inflate() if len(body) <= compression.QUICK_BYTES else await asyncio.to_thread(inflate)
+        return inflate() if compression.is_quick(body, encoding) else await asyncio.to_thread(inflate)
 
-    async def _infer(self, codec: Codec, request: Exchange, arrival: Arrival, body: Body) -> Answer:
+    async def _infer(self, endpoint: Endpoint, request: Exchange, arrival: Arrival, body: Body) -> Answer:
         finished: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
 
         def finish(answer: Answer | None) -> None:
             if not finished.done():
                 finished.set_result(answer)
 
-        job = self.job(codec, arrival, (request.head, request.client), finish)
+        job = self.job(endpoint, arrival, (request.head, request.client), finish)
         job.start(body)
         try:
             answer = await finished

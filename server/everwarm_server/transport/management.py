@@ -8,10 +8,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from everwarm_server.dataplane import DataPlane
 from everwarm_server.errors import ServingError
 from everwarm_server.protocol.sentences import shown
 from everwarm_server.protocol.v2_json import encode_metadata
+from everwarm_server.repository import Repository
 from everwarm_server.transport import openapi
 from everwarm_server.transport.http import Refused, error_answer
 
@@ -19,22 +19,23 @@ Name = Annotated[str, Path(description="The model's name.")]
 Version = Annotated[str, Path(description="The model's version.")]
 
 
-def application(plane: DataPlane) -> FastAPI:
-    """The application for one model."""
+def application(repository: Repository) -> FastAPI:
+    """The application for the models of a server."""
     app = FastAPI(
         title="everwarm", version=version("everwarm"), description=openapi.DESCRIPTION, redirect_slashes=False
     )
     for kind in (HTTPException, RequestValidationError, ServingError, Exception):
         app.add_exception_handler(kind, _error)
-    _server_routes(app, plane)
-    _model_routes(app, plane)
+    _server_routes(app, repository)
+    _model_routes(app, repository)
     described = app.openapi()
-    described["paths"] |= openapi.paths(plane.name, plane.version)
+    for plane in repository.planes():
+        described["paths"] |= openapi.paths(plane.name, plane.version)
     app.openapi_schema = described
     return app
 
 
-def _server_routes(app: FastAPI, plane: DataPlane) -> None:
+def _server_routes(app: FastAPI, repository: Repository) -> None:
     @app.get("/", tags=["V1"])
     async def alive() -> dict[str, str]:
         return {"status": "alive"}
@@ -48,41 +49,43 @@ def _server_routes(app: FastAPI, plane: DataPlane) -> None:
     @app.get("/v1/models", tags=["V1"])
     async def models() -> dict[str, list[str]]:
         """The models' names."""
-        return {"models": [plane.name]}
+        return {"models": repository.names}
 
 
-def _model_routes(app: FastAPI, plane: DataPlane) -> None:
-    def check(name: str, model_version: str) -> None:
-        if (name, model_version) != (plane.name, plane.version):
-            raise plane.not_served(name, model_version)
+def _model_routes(app: FastAPI, repository: Repository) -> None:
+    def described(name: str, version: str | None) -> Response:
+        metadata = repository.find(name, version).metadata()
+        versions = tuple(repository.versions(name)) if version is None else (version,)
+        return Response(encode_metadata(metadata, versions), media_type="application/json")
+
+    def ready(name: str, version: str | None) -> dict[str, Any]:
+        repository.find(name, version).check_ready()
+        return {"name": name, "ready": True}
 
     @app.get("/v2/models/{name}/versions/{model_version}", tags=["V2"])
     async def version_metadata(name: Name, model_version: Version) -> Response:
         """Inputs and outputs of the model."""
-        check(name, model_version)
-        return Response(encode_metadata(plane.metadata()), media_type="application/json")
+        return described(name, model_version)
 
     @app.get("/v2/models/{name}", tags=["V2"])
     async def model_metadata(name: Name) -> Response:
         """Inputs and outputs of the model."""
-        return await version_metadata(name, plane.version)
+        return described(name, None)
 
     @app.get("/v2/models/{name}/versions/{model_version}/ready", tags=["V2"])
     async def version_ready(name: Name, model_version: Version) -> dict[str, Any]:
         """Whether the model is ready: 200 or 503."""
-        check(name, model_version)
-        plane.check_ready()
-        return {"name": name, "ready": True}
+        return ready(name, model_version)
 
     @app.get("/v2/models/{name}/ready", tags=["V2"])
     async def model_ready(name: Name) -> dict[str, Any]:
         """Whether the model is ready: 200 or 503."""
-        return await version_ready(name, plane.version)
+        return ready(name, None)
 
     @app.get("/v1/models/{name}", tags=["V1"])
     async def v1_model(name: Name) -> dict[str, Any]:
         """Whether the model is ready: 200 or 503."""
-        return await version_ready(name, plane.version)
+        return ready(name, None)
 
 
 async def _error(request: Request, error: Exception) -> Response:

@@ -1,18 +1,19 @@
 """The whole of the main port: token, probes, inference, metrics; the rest goes to the FastAPI application.
 
-Plain ASGI with a dictionary of whole paths: it serves one model, so all that is hot is known before. FastAPI is
+Plain ASGI with dictionaries of whole paths: those of inference change as models are loaded and unloaded. FastAPI is
 imported when the first request needs it: a third of a second and 20 MB that no cold start should pay.
 """
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Final, TypeAlias, cast
 
 from everwarm_server.dataplane import DataPlane
 from everwarm_server.errors import ModelNotReady, Unauthorized
 from everwarm_server.protocol.v2_json import json_headers
+from everwarm_server.repository import Repository
+from everwarm_server.telemetry.metrics import Metrics
 from everwarm_server.transport.hot import Hot
 from everwarm_server.transport.http import (
     Answer,
@@ -28,7 +29,7 @@ from everwarm_server.transport.http import (
     refuse,
     respond,
 )
-from everwarm_server.transport.inference import Codec, Inference, v1, v2
+from everwarm_server.transport.inference import Endpoint, Inference, v1, v2
 
 Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 _Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
@@ -43,8 +44,9 @@ _OTHER_INFERENCE: Final = re.compile(
 class Router:
     """Routes one request; see the module."""
 
-    def __init__(self, plane: DataPlane, inference: Inference, token: str | None, *, metrics_here: bool) -> None:
-        self._plane = plane
+    def __init__(self, repository: Repository, inference: Inference, token: str | None, *, metrics_here: bool) -> None:
+        self._repository = repository
+        self._inference = inference
         self._token = None if token is None else token.encode()
         self._management: asyncio.Task[Asgi] | None = None
         self._routes: dict[str, tuple[tuple[str, ...], _Handler]] = {
@@ -54,16 +56,17 @@ class Router:
         self._open = frozenset(self._routes)
         if metrics_here:
             self._routes["/metrics"] = (_GET, self._metrics)
-        codecs: dict[bytes, Codec] = {}
-        codec_v2, codec_v1 = v2(), v1()
-        for versions in ("", f"/versions/{plane.version}"):
-            for path, codec in (
-                (f"/v2/models/{plane.name}{versions}/infer", codec_v2),
-                (f"/v1/models/{plane.name}{versions}:predict", codec_v1),
-            ):
-                self._routes[path] = (("POST",), partial(inference.answer, codec))
-                codecs[path.encode()] = codec
-        self.hot = Hot(inference, codecs, self._token)
+        self._endpoints: dict[bytes, Endpoint] = {}
+        self.hot = Hot(inference, self._endpoints, self._token)
+        repository.observe(self._model_changed)
+
+    def _model_changed(self, name: str, version: str | None, plane: DataPlane | None) -> None:
+        versions = "" if version is None else f"/versions/{version}"
+        for path, codec in ((f"/v2/models/{name}{versions}/infer", v2), (f"/v1/models/{name}{versions}:predict", v1)):
+            if plane is None:
+                del self._endpoints[path.encode()]
+            else:
+                self._endpoints[path.encode()] = Endpoint(plane, codec())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -71,6 +74,10 @@ class Router:
         if self._token is not None and not self._may_pass(request):
             error = Unauthorized("This request needs the token of this server: Authorization: Bearer TOKEN.")
             await refuse(request, error_answer(error))
+            return
+        endpoint = self._endpoints.get(request.path.encode())
+        if endpoint is not None and request.method == "POST":
+            await self._inference.answer(endpoint, request)
             return
         methods, handler = self._routes.get(request.path, ((), None))
         if handler is None:
@@ -88,14 +95,14 @@ class Router:
 
     async def _ready(self, request: Exchange) -> None:
         try:
-            self._plane.check_ready()
+            self._repository.check_ready()
         except ModelNotReady as error:
             await respond(request, error_answer(error))
         else:
             await respond(request, json_answer(b'{"ready":true}'))
 
     async def _metrics(self, request: Exchange) -> None:
-        await respond(request, metrics_answer(self._plane, request.head))
+        await respond(request, metrics_answer(self._repository.metrics, request.head))
 
     async def _other(self, scope: Scope, request: Exchange) -> None:
         match = _OTHER_INFERENCE.fullmatch(request.path)
@@ -105,19 +112,19 @@ class Router:
             return
         error: Exception = wrong_method(request.method, ("POST",))
         if request.method == "POST":
-            error = self._plane.not_served(match["v2"] or match["v1"], match["v2_version"] or match["v1_version"])
+            error = self._repository.not_served(match["v2"] or match["v1"], match["v2_version"] or match["v1_version"])
         await refuse(request, error_answer(error))
 
     async def _load_management(self) -> Asgi:
         if self._management is None:
-            self._management = asyncio.create_task(asyncio.to_thread(_import_management, self._plane))
+            self._management = asyncio.create_task(asyncio.to_thread(_import_management, self._repository))
         return await asyncio.shield(self._management)
 
 
-def _import_management(plane: DataPlane) -> Asgi:
+def _import_management(repository: Repository) -> Asgi:
     from everwarm_server.transport.management import application
 
-    return cast("Asgi", application(plane))
+    return cast("Asgi", application(repository))
 
 
 def wrong_method(method: str, allowed: tuple[str, ...]) -> Exception:
@@ -131,14 +138,14 @@ def json_answer(body: bytes) -> Answer:
     return Answer(200, json_headers(body), [body])
 
 
-def metrics_answer(plane: DataPlane, head: Head) -> Answer:
+def metrics_answer(metrics: Metrics, head: Head) -> Answer:
     """A scrape."""
-    body, content_type = plane.metrics.exposition(head.get(b"accept", b"").decode("latin-1"))
+    body, content_type = metrics.exposition(head.get(b"accept", b"").decode("latin-1"))
     headers = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body))]
     return Answer(200, headers, [body])
 
 
-def metrics_only(plane: DataPlane) -> Asgi:
+def metrics_only(metrics: Metrics) -> Asgi:
     """The ASGI application of the metrics port."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,6 +155,6 @@ def metrics_only(plane: DataPlane) -> Asgi:
         elif request.method not in _GET:
             await refuse(request, error_answer(wrong_method(request.method, _GET)))
         else:
-            await respond(request, metrics_answer(plane, request.head))
+            await respond(request, metrics_answer(metrics, request.head))
 
     return serve

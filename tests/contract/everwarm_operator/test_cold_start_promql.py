@@ -154,7 +154,9 @@ def test_the_part_of_cold_requests(tmp_path: Path, series: Series, value: float 
 
 
 def test_the_servers_have_the_bounds_that_are_asked_for() -> None:
-    exposed = Metrics("digits", concurrency=1, start_seconds=0.0).exposition("")[0].decode()
+    metrics = Metrics(start_seconds=0.0)
+    metrics.declare("digits", concurrency=1)
+    exposed = metrics.exposition("")[0].decode()
     bounds = {float(row[0]) for row in queries.WAIT_BOUNDS}
     assert bounds <= set(BUCKETS)
     assert all(f'everwarm_request_seconds_bucket{{le="{bound}",' in exposed for bound in bounds)

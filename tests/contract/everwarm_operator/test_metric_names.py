@@ -14,7 +14,8 @@ ASKED = sorted({name for text in queries.all_texts(60, 60.0).values() for name i
 @pytest.fixture(scope="module")
 def given() -> dict[str, set[str]]:
     """Label names by sample name, of a server that has not answered anything yet."""
-    metrics = Metrics("digits", concurrency=1, start_seconds=1_800_000_000.0)
+    metrics = Metrics(start_seconds=1_800_000_000.0)
+    metrics.declare("digits", concurrency=1)
     text = metrics.exposition("")[0].decode()
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return {sample.name: set(sample.labels) for sample in samples}

@@ -61,7 +61,7 @@ class FakeRuntime:
 
 
 def plane() -> DataPlane:
-    return DataPlane("m", 1, 10, Metrics("m", 1, 0.0))
+    return DataPlane("m", 1, 10, Metrics(0.0).model("m", 1))
 
 
 def request(*outputs: str, do: str = "", data: Array | None = None) -> InferRequest:

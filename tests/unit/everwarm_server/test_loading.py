@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from everwarm_server import loading
+from everwarm_server.catalogue import Source
 from everwarm_server.errors import ModelError
-from everwarm_server.settings import Settings
 
 DOUBLE = """
 class Model:
@@ -26,14 +26,14 @@ class Model:
 """
 
 
-def settings(directory: Path, source: str) -> Settings:
-    (directory / "model.py").write_text(source)
-    return Settings(model_uri=str(directory), model_name="m")
+def written(directory: Path, code: str) -> Source:
+    (directory / "model.py").write_text(code)
+    return Source("m", str(directory), version="7")
 
 
 def test_a_model_comes_with_the_time_that_each_phase_took(tmp_path: Path) -> None:
-    loaded = loading.start(settings(tmp_path, DOUBLE)).result(20)
-    assert loaded.runtime.metadata.name == "m"
+    loaded = loading.start(written(tmp_path, DOUBLE)).result(20)
+    assert (loaded.runtime.metadata.name, loaded.runtime.metadata.version) == ("m", "7")
     assert list(loaded.phase_seconds) == ["fetch", "load", "warmup"]
     assert all(seconds >= 0 for seconds in loaded.phase_seconds.values())
     loaded.runtime.close()
@@ -48,7 +48,7 @@ def test_a_model_in_place_needs_no_cache_and_warms_up_as_its_toml_says(
         '[[inputs]]\nname = "x"\ndatatype = "FP32"\nshape = [-1]\n[warm_up]\nsamples = "s.npz"\nruns = 3'
     )
     np.savez(tmp_path / "s.npz", x=np.ones(4, np.float32))
-    loaded = loading.load(settings(tmp_path, COUNTS))
+    loaded = loading.load(written(tmp_path, COUNTS))
     outputs = loaded.runtime.infer({"x": np.zeros(1, np.float32)}, {})
     assert outputs["sizes"].tolist() == [4, 4, 4, 1]
     loaded.runtime.close()
@@ -56,7 +56,7 @@ def test_a_model_in_place_needs_no_cache_and_warms_up_as_its_toml_says(
 
 @pytest.mark.parametrize("source", ["import sys; sys.exit(3)", "raise ValueError('why')", "x = 1", "("])
 def test_whatever_goes_wrong_is_in_the_future(tmp_path: Path, source: str) -> None:
-    assert isinstance(loading.start(settings(tmp_path, source)).exception(20), ModelError)
+    assert isinstance(loading.start(written(tmp_path, source)).exception(20), ModelError)
 
 
 @pytest.mark.parametrize("uri", ["", "s3://bucket/model", "/nowhere", "file:///nowhere"])

@@ -4,9 +4,14 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from everwarm_server.telemetry.metrics import Metrics
+from everwarm_server.telemetry.metrics import Metrics, ModelMetrics
 
 START = 1_000_000.0
+
+
+def of_model(concurrency: int = 1) -> tuple[Metrics, ModelMetrics]:
+    process = Metrics(START)
+    return process, process.model("m", concurrency)
 
 
 def series(metrics: Metrics) -> dict[str, float]:
@@ -20,7 +25,7 @@ def series(metrics: Metrics) -> dict[str, float]:
 
 
 def test_all_series_are_there_before_the_first_request() -> None:
-    found = series(Metrics("m", 2, START))
+    found = series(of_model(2)[0])
     assert math.isnan(found.pop("everwarm_arrival_dispersion"))
     assert found == {
         "everwarm_requests_total{code=200}": 0,
@@ -40,15 +45,16 @@ def test_all_series_are_there_before_the_first_request() -> None:
 
 
 def test_a_request_is_counted_once_in_each_metric() -> None:
-    metrics = Metrics("m", 1, START)
+    process, metrics = of_model()
     metrics.ready(START + 3)
+    process.ready(START + 3)
     metrics.phase("fetch", 1.5)
     metrics.arrived(START + 3.2)
     metrics.arrived(START + 9)
     metrics.accepted(None, START + 3.2)
     metrics.inferred(0.25, 0.5)
     metrics.answered(200, 1.0)
-    found = series(metrics)
+    found = series(process)
     del found["everwarm_arrival_dispersion"]
     assert found == {
         "everwarm_requests_total{code=200}": 1,
@@ -70,23 +76,24 @@ def test_a_request_is_counted_once_in_each_metric() -> None:
 
 @pytest.mark.parametrize(("code", "timed"), [(200, 1), (400, 1), (503, 1), (499, 0)])
 def test_a_client_that_left_has_no_latency(code: int, timed: int) -> None:
-    metrics = Metrics("m", 1, START)
+    process, metrics = of_model()
     metrics.arrived(START)
     metrics.answered(code, 0.1)
-    found = series(metrics)
+    found = series(process)
     assert (found[f"everwarm_requests_total{{code={code}}}"], found["everwarm_request_seconds_count"]) == (1, timed)
     assert metrics.in_flight == 0
 
 
 def test_before_readiness_nothing_is_cold() -> None:
-    metrics = Metrics("m", 1, START)
+    process, metrics = of_model()
     metrics.accepted(None, START)
-    assert series(metrics)["everwarm_cold_start_requests_total"] == 0
+    assert series(process)["everwarm_cold_start_requests_total"] == 0
 
 
 def test_a_draining_replica_is_not_ready_but_was() -> None:
-    metrics = Metrics("m", 1, START)
+    process, metrics = of_model()
     metrics.ready(START + 3)
+    process.ready(START + 3)
     metrics.not_ready()
-    found = series(metrics)
+    found = series(process)
     assert (found["everwarm_model_ready"], found["everwarm_ready_time_seconds"]) == (0, START + 3)

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from everwarm_server.catalogue import Source
 from everwarm_server.dataplane import DataPlane
 from everwarm_server.errors import InferenceFailed
+from everwarm_server.loading import Loaded
 from everwarm_server.protocol.tensors import Array, ModelMetadata, Parameters, TensorSpec
+from everwarm_server.repository import Repository
 from everwarm_server.telemetry.metrics import Metrics
 from everwarm_server.transport.inference import Inference
 from everwarm_server.transport.router import Router
@@ -97,10 +100,31 @@ def client() -> Callable[..., Any]:
     return ask
 
 
+def serving(inline_seconds: float = 0.0, runtime: Any = None) -> Repository:
+    """A repository of one model; without a runtime it is still being loaded."""
+    metrics = Metrics(0.0)
+
+    def open_plane(source: Source) -> DataPlane:
+        return DataPlane(source.name, 1, 10, metrics.model(source.name, 1), inline_seconds, source.version)
+
+    async def load(source: Source) -> Loaded:
+        return Loaded(Doubler(), {})
+
+    repository = Repository([Source("m", "/nowhere")], metrics, open_plane, load)
+    ((_, plane),) = repository.start()
+    if runtime is not None:
+        repository.serve(plane, Loaded(runtime, {}))
+    return repository
+
+
+@pytest.fixture(name="serving")
+def serving_() -> Callable[..., Repository]:
+    return serving
+
+
 @pytest.fixture
-def plane() -> Iterator[DataPlane]:
-    made = DataPlane("m", 1, 10, Metrics("m", 1, 0.0))
-    made.serve(Doubler())
+def repository() -> Iterator[Repository]:
+    made = serving(runtime=Doubler())
     yield made
     made.close()
 
@@ -108,8 +132,8 @@ def plane() -> Iterator[DataPlane]:
 @pytest.fixture
 def make_router() -> Callable[..., Router]:
     def make(
-        plane: DataPlane, token: str | None = None, max_body_bytes: int = 1000, metrics_here: bool = True
+        repository: Repository, token: str | None = None, max_body_bytes: int = 1000, metrics_here: bool = True
     ) -> Router:
-        return Router(plane, Inference(plane, max_body_bytes), token, metrics_here=metrics_here)
+        return Router(repository, Inference(max_body_bytes), token, metrics_here=metrics_here)
 
     return make

@@ -13,13 +13,18 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from everwarm_server.catalogue import Source
 from everwarm_server.dataplane import DataPlane
+from everwarm_server.loading import Loaded
 from everwarm_server.protocol.tensors import Array, ModelMetadata, Parameters
+from everwarm_server.repository import Repository
 from everwarm_server.telemetry.metrics import Metrics
-from everwarm_server.transport import connection as connections
 from everwarm_server.transport.connection import Connection
 from everwarm_server.transport.inference import Inference
+from everwarm_server.transport.limits import Limits
 from everwarm_server.transport.router import Router
+
+LIMITS = Limits()
 
 
 class Model:
@@ -67,6 +72,9 @@ class FakeTransport(asyncio.Transport):
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("127.0.0.1", 1) if name in {"sockname", "peername"} else default
@@ -118,13 +126,23 @@ def parsed(written: bytes) -> list[tuple[int, Any, bytes]]:
 
 def opened(inline_seconds: float = 0.0, token: str | None = None, max_body_bytes: int = 10_000) -> Opened:
     model = Model()
-    plane = DataPlane("m", 1, 10, Metrics("m", 1, 0.0), inline_seconds)
-    plane.serve(model)
-    router = Router(plane, Inference(plane, max_body_bytes), token, metrics_here=True)
+    metrics = Metrics(0.0)
+
+    def open_plane(source: Source) -> DataPlane:
+        return DataPlane(source.name, 1, 10, metrics.model(source.name, 1), inline_seconds, source.version)
+
+    async def load(source: Source) -> Loaded:
+        return Loaded(Model(), {})
+
+    repository = Repository([Source("m", "/nowhere")], metrics, open_plane, load)
+    ((_, plane),) = repository.start()
+    repository.serve(plane, Loaded(model, {}))
+    router = Router(repository, Inference(max_body_bytes), token, metrics_here=True)
     config = uvicorn.Config(router, http=Connection, ws="none", lifespan="off", log_config=None)  # type: ignore[arg-type]
     config.load()
     state = ServerState()
-    connection = Connection(config=config, server_state=state, app_state={}, _loop=asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    connection = Connection(config=config, server_state=state, app_state={}, _loop=loop, limits=LIMITS)
     transport = FakeTransport()
     connection.connection_made(transport)
     return Opened(connection, transport, plane, model, state)
@@ -248,16 +266,57 @@ async def test_the_token_is_needed(headers: str, code: int) -> None:
     one.plane.close()
 
 
-async def test_a_slow_body_goes_the_way_of_asgi(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HOT_BODY_SECONDS", 0.001)
+async def test_a_slow_body_ends_the_request_and_the_connection() -> None:
     one = opened()
-    request = asked(1.5)
-    one.send(request[:-9])
-    await one.until(lambda: len(one.state.tasks) == 1)
-    one.send(request[-9:-5], request[-5:])
+    one.send(asked(1.5)[:-9])
+    now = one.connection.last_read_seconds
+    one.connection.close_if_overdue(now)
+    one.connection.close_if_overdue(now + LIMITS.body_seconds)
+    assert not one.transport.closed
+    one.connection.close_if_overdue(now + LIMITS.body_seconds + 1)
+    ((code, document, _),) = await one.answers(1)
+    assert (code, document) == (408, {"error": "The body came too slowly."})
+    assert (one.transport.closed, one.counted(408), one.plane.metrics.in_flight) == (True, 1, 0)
+    one.plane.close()
+
+
+async def test_a_body_may_come_byte_by_byte() -> None:
+    one = opened()
+    request = asked(1.5, filler="x" * 1000)
+    one.send(*(request[i : i + 1] for i in range(len(request))))
     assert values(await one.answers(1)) == [(200, [3.0])]
-    one.send(request)
-    assert values(await one.answers(2))[1] == (200, [3.0])
+    one.plane.close()
+
+
+async def test_trailers_are_no_headers() -> None:
+    one = opened(token="s")
+    body = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'
+    head = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    one.send(head + b"%x\r\n%b\r\n0\r\nAuthorization: Bearer s\r\n\r\n" % (len(body), body))
+    ((code, _, _),) = await one.answers(1)
+    assert code == 401
+    one.plane.close()
+
+
+H2C = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
+
+
+@pytest.mark.parametrize("cut", [0, 60, -5, None])
+async def test_an_offer_to_upgrade_changes_nothing(cut: int | None) -> None:
+    one = opened()
+    request = asked(1.5, headers=H2C)
+    one.send(*[piece for piece in (request[:cut], request[cut:] if cut else b"", asked(2)) if piece])
+    expected = [(200, [3.0]), (200, [4.0])] if cut != 0 else [(200, [4.0])]
+    assert values(await one.answers(len(expected))) == expected
+    one.plane.close()
+
+
+async def test_upgrade_of_a_chunked_request_with_another_behind_it() -> None:
+    one = opened()
+    body = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'
+    head = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n" + H2C.encode() + b"\r\n"
+    one.send(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) + asked(2))
+    assert values(await one.answers(2)) == [(200, [2.0]), (200, [4.0])]
     one.plane.close()
 
 

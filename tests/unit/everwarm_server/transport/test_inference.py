@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 
-from everwarm_server.dataplane import Arrival, DataPlane
+from everwarm_server.dataplane import Arrival
 from everwarm_server.errors import InvalidInput
+from everwarm_server.repository import Repository
 from everwarm_server.transport.http import Answer, Unwatched
-from everwarm_server.transport.inference import LARGE_JSON_BYTES, Codec, Job, v2
+from everwarm_server.transport.inference import LARGE_JSON_BYTES, Codec, Endpoint, Job, v2
 
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}]}).encode()
 
 
-async def answered(plane: DataPlane, codec: Codec, body: bytes) -> Answer | None:
+async def answered(repository: Repository, codec: Codec, body: bytes) -> Answer | None:
     got: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
-    Job(plane, codec, Arrival(time.perf_counter(), time.time()), ({}, Unwatched()), got.set_result).start(body)
+    endpoint = Endpoint(repository.find("m"), codec)
+    Job(endpoint, Arrival(time.perf_counter(), time.time()), ({}, Unwatched()), got.set_result).start(body)
     return await asyncio.wait_for(got, 10)
 
 
@@ -30,9 +32,9 @@ def recording(threads: list[threading.Thread], decode: Callable[..., Any]) -> Co
 
 
 @pytest.mark.parametrize(("json_bytes", "on_the_loop"), [(len(BODY), True), (LARGE_JSON_BYTES, False)])
-async def test_large_json_is_decoded_off_the_loop(plane: DataPlane, json_bytes: int, on_the_loop: bool) -> None:
+async def test_large_json_is_decoded_off_the_loop(repository: Repository, json_bytes: int, on_the_loop: bool) -> None:
     threads: list[threading.Thread] = []
-    answer = await answered(plane, recording(threads, v2().decode), BODY.ljust(json_bytes))
+    answer = await answered(repository, recording(threads, v2().decode), BODY.ljust(json_bytes))
     assert answer is not None
     assert answer.code == 200
     assert [thread is threading.current_thread() for thread in threads] == [on_the_loop]
@@ -41,11 +43,11 @@ async def test_large_json_is_decoded_off_the_loop(plane: DataPlane, json_bytes: 
 @pytest.mark.parametrize(("error", "code"), [(InvalidInput("wrong"), 400), (RuntimeError("bug"), 500)])
 @pytest.mark.parametrize("json_bytes", [len(BODY), LARGE_JSON_BYTES])
 async def test_what_is_wrong_with_a_body_is_answered(
-    plane: DataPlane, error: Exception, code: int, json_bytes: int
+    repository: Repository, error: Exception, code: int, json_bytes: int
 ) -> None:
     def fail(*_: Any) -> Any:
         raise error
 
-    answer = await answered(plane, recording([], fail), BODY.ljust(json_bytes))
+    answer = await answered(repository, recording([], fail), BODY.ljust(json_bytes))
     assert answer is not None
     assert answer.code == code

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from everwarm_server.dataplane import DataPlane
-from everwarm_server.telemetry.metrics import Metrics
+from everwarm_server.repository import Repository
 from everwarm_server.transport.router import Router, metrics_only
 
 X = json.dumps({"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]}]}).encode()
@@ -18,23 +17,27 @@ ANSWER = {
 
 
 @pytest.mark.parametrize("path", ["/v2/models/m/infer", "/v2/models/m/versions/1/infer"])
-async def test_v2_answers_by_name_and_by_version(plane: DataPlane, make_router: Any, client: Any, path: str) -> None:
-    reply = await client(make_router(plane), "POST", path, X[:7], X[7:], headers={"content-type": "text/plain"})
+async def test_v2_answers_by_name_and_by_version(
+    repository: Repository, make_router: Any, client: Any, path: str
+) -> None:
+    reply = await client(make_router(repository), "POST", path, X[:7], X[7:], headers={"content-type": "text/plain"})
     assert (reply.code, reply.json, reply.complete) == (200, ANSWER, True)
 
 
 @pytest.mark.parametrize("path", ["/v1/models/m:predict", "/v1/models/m/versions/1:predict"])
-async def test_v1_answers_by_name_and_by_version(plane: DataPlane, make_router: Any, client: Any, path: str) -> None:
-    reply = await client(make_router(plane), "POST", path, b'{"instances": [1, 2]}')
+async def test_v1_answers_by_name_and_by_version(
+    repository: Repository, make_router: Any, client: Any, path: str
+) -> None:
+    reply = await client(make_router(repository), "POST", path, b'{"instances": [1, 2]}')
     assert (reply.code, reply.json) == (200, {"predictions": [2.0, 4.0]})
 
 
-async def test_binary_goes_in_and_comes_out(plane: DataPlane, make_router: Any, client: Any) -> None:
+async def test_binary_goes_in_and_comes_out(repository: Repository, make_router: Any, client: Any) -> None:
     tensor = {"name": "x", "shape": [2], "datatype": "FP32", "parameters": {"binary_data_size": 8}}
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     headers = {"inference-header-content-length": str(len(head))}
     body = head + struct.pack("<2f", 1, 2)
-    reply = await client(make_router(plane), "POST", "/v2/models/m/infer", body, headers=headers)
+    reply = await client(make_router(repository), "POST", "/v2/models/m/infer", body, headers=headers)
     length = int(reply.headers["inference-header-content-length"])
     assert (reply.code, reply.body[length:]) == (200, struct.pack("<2f", 2, 4))
     assert int(reply.headers["content-length"]) == len(reply.body)
@@ -81,7 +84,7 @@ async def test_binary_goes_in_and_comes_out(plane: DataPlane, make_router: Any, 
     ],
 )
 async def test_errors_are_one_sentence_of_json(
-    plane: DataPlane,
+    repository: Repository,
     make_router: Any,
     client: Any,
     method: str,
@@ -91,7 +94,7 @@ async def test_errors_are_one_sentence_of_json(
     code: int,
     sentence: str,
 ) -> None:
-    reply = await client(make_router(plane), method, path, body, headers=headers)
+    reply = await client(make_router(repository), method, path, body, headers=headers)
     assert (reply.code, reply.json) == (code, {"error": sentence})
     assert ("allow" in reply.headers) is (code == 405)
 
@@ -118,19 +121,21 @@ async def test_errors_are_one_sentence_of_json(
         ),
     ],
 )
-async def test_get(plane: DataPlane, make_router: Any, client: Any, path: str, body: Any) -> None:
-    reply = await client(make_router(plane), "GET", path)
+async def test_get(repository: Repository, make_router: Any, client: Any, path: str, body: Any) -> None:
+    reply = await client(make_router(repository), "GET", path)
     assert (reply.code, reply.json) == (200, body)
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/"])
-async def test_server_metadata_names_its_extensions(plane: DataPlane, make_router: Any, client: Any, path: str) -> None:
-    reply = await client(make_router(plane), "GET", path)
+async def test_server_metadata_names_its_extensions(
+    repository: Repository, make_router: Any, client: Any, path: str
+) -> None:
+    reply = await client(make_router(repository), "GET", path)
     assert (reply.json["name"], reply.json["extensions"]) == ("everwarm", ["binary_tensor_data"])
 
 
-async def test_openapi_describes_the_hot_path_too(plane: DataPlane, make_router: Any, client: Any) -> None:
-    paths = (await client(make_router(plane), "GET", "/openapi.json")).json["paths"]
+async def test_openapi_describes_the_hot_path_too(repository: Repository, make_router: Any, client: Any) -> None:
+    paths = (await client(make_router(repository), "GET", "/openapi.json")).json["paths"]
     assert {"/v2", "/v2/health/ready", "/v2/models/m/infer", "/v1/models/m:predict", "/v1/models"} <= set(paths)
 
 
@@ -146,8 +151,10 @@ async def test_openapi_describes_the_hot_path_too(plane: DataPlane, make_router:
         ("/metrics", 200),
     ],
 )
-async def test_before_the_model_is_loaded_the_server_lives(make_router: Any, client: Any, path: str, code: int) -> None:
-    unready = DataPlane("m", 1, 10, Metrics("m", 1, 0.0))
+async def test_before_the_model_is_loaded_the_server_lives(
+    make_router: Any, serving: Any, client: Any, path: str, code: int
+) -> None:
+    unready = serving()
     assert (await client(make_router(unready), "GET", path)).code == code
     reply = await client(make_router(unready), "POST", "/v2/models/m/infer", X)
     assert (reply.code, reply.headers["retry-after"]) == (503, "1")
@@ -174,22 +181,24 @@ async def test_before_the_model_is_loaded_the_server_lives(make_router: Any, cli
     [("POST", "/v2/models/m/infer", X), ("GET", "/v2", b""), ("GET", "/metrics", b""), ("GET", "/docs", b"")],
 )
 async def test_everything_but_probes_needs_the_token(
-    plane: DataPlane, make_router: Any, client: Any, given: str, code: int, method: str, path: str, body: bytes
+    repository: Repository, make_router: Any, client: Any, given: str, code: int, method: str, path: str, body: bytes
 ) -> None:
-    reply = await client(make_router(plane, token="right"), method, path, body, headers={"authorization": given})
+    reply = await client(make_router(repository, token="right"), method, path, body, headers={"authorization": given})
     assert reply.code == code
     assert reply.headers.get("www-authenticate") == ("Bearer" if code == 401 else None)
 
 
 @pytest.mark.parametrize(("path", "code"), [("/v2/health/live", 200), ("/v2/health/ready", 200), ("/v2/health/x", 401)])
-async def test_probes_need_no_token(plane: DataPlane, make_router: Any, client: Any, path: str, code: int) -> None:
-    assert (await client(make_router(plane, token="right"), "GET", path)).code == code
+async def test_probes_need_no_token(
+    repository: Repository, make_router: Any, client: Any, path: str, code: int
+) -> None:
+    assert (await client(make_router(repository, token="right"), "GET", path)).code == code
 
 
-async def test_metrics_are_on_one_port_only(plane: DataPlane, make_router: Any, client: Any) -> None:
-    main: Router = make_router(plane, metrics_here=False)
+async def test_metrics_are_on_one_port_only(repository: Repository, make_router: Any, client: Any) -> None:
+    main: Router = make_router(repository, metrics_here=False)
     assert (await client(main, "GET", "/metrics")).code == 404
-    metrics = metrics_only(plane)
+    metrics = metrics_only(repository.metrics)
     reply = await client(metrics, "GET", "/metrics")
     assert (reply.code, b"everwarm_requests_total{" in reply.body) == (200, True)
     assert (await client(metrics, "GET", "/v2")).code == 404
@@ -197,15 +206,15 @@ async def test_metrics_are_on_one_port_only(plane: DataPlane, make_router: Any, 
 
 
 async def test_metrics_count_each_answer_by_its_code(
-    plane: DataPlane, make_router: Callable[..., Router], client: Any
+    repository: Repository, make_router: Callable[..., Router], client: Any
 ) -> None:
-    router = make_router(plane)
+    router = make_router(repository)
     for body in (X, X, b"not json"):
         await client(router, "POST", "/v2/models/m/infer", body)
     await client(router, "POST", "/v2/models/m/infer", X[:9], headers={"content-length": str(len(X))}, closed=True)
     counted = {
-        code: plane.metrics.registry.get_sample_value("everwarm_requests_total", {"model_name": "m", "code": code})
+        code: repository.metrics.registry.get_sample_value("everwarm_requests_total", {"model_name": "m", "code": code})
         for code in ("200", "400", "499")
     }
     assert counted == {"200": 2, "400": 1, "499": 1}
-    assert plane.metrics.in_flight == 0
+    assert repository.metrics.in_flight == 0
