@@ -5,10 +5,14 @@ two apart.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from everwarm_simulator.distributions import Seconds
+
+_LEAST_SHAPE = 0.01  # of a Gamma or Weibull gap; under it all requests of an interval come at one instant
 
 
 def poisson(generator: np.random.Generator, rate_per_second: float, horizon_seconds: float) -> Seconds:
@@ -64,6 +68,48 @@ def from_rates(
     kept = times[times < horizon]
     inside = ~np.isnan(rates_per_second[(kept // interval_seconds).astype(int)])
     return _sorted_before(kept[inside], horizon)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Renewals:
+    """What clients sent, one row per client and interval (ServeGen, arXiv:2505.09999).
+
+    Attributes:
+        begins: where the interval begins, seconds.
+        rates: the client's mean rate in it, per second.
+        shapes: of the distribution of the gaps between its requests; 1: exponential, less: bursts.
+        weibull: whether the gaps are Weibull distributed; Gamma where not.
+        length_seconds: of each interval.
+    """
+
+    begins: Seconds
+    rates: Seconds
+    shapes: Seconds
+    weibull: npt.NDArray[np.bool_]
+    length_seconds: float
+
+
+def from_clients(generator: np.random.Generator, clients: Renewals, horizon_seconds: float) -> Seconds:
+    """Arrivals of many clients, each with gaps of its own kind.
+
+    A client sends as many requests in an interval as were measured (a fraction is drawn); its gaps are drawn, and
+    stretched so that they fill the interval. So the rates are the trace's, and the bursts within are the client's.
+    """
+    counts = np.floor(clients.rates * clients.length_seconds + generator.uniform(0.0, 1.0, len(clients.rates)))
+    gaps_each = counts.astype(np.int64) + 1  # the last one leads to the interval's end
+    row = np.repeat(np.arange(len(gaps_each)), gaps_each)
+    shapes = np.maximum(clients.shapes, _LEAST_SHAPE)[row]
+    gaps = np.where(clients.weibull[row], generator.weibull(shapes), generator.standard_gamma(shapes))
+    gaps += np.finfo(np.float64).tiny  # of all gaps at zero no sum could be stretched
+    ends = np.cumsum(gaps_each)
+    reached = np.cumsum(gaps)
+    before = np.concatenate([[0.0], reached[ends[:-1] - 1]])
+    sums = reached[ends - 1] - before
+    parts = (reached - before[row]) / sums[row]
+    inside = np.ones(len(gaps), dtype=np.bool_)
+    inside[ends - 1] = False
+    times = (clients.begins[row] + np.minimum(parts, 1.0) * clients.length_seconds)[inside]
+    return _sorted_before(times, horizon_seconds)
 
 
 def index_of_dispersion(arrivals: Seconds, horizon_seconds: float) -> float:

@@ -37,18 +37,29 @@ class Reading:
     poked: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """How the planner looks at a service: `run.Service` says what each field is."""
+
+    concurrency: int
+    window_seconds: int
+    recent_seconds: int = 10
+    objective_seconds: float | None = None
+    epoch_seconds: float = 0.0
+
+
 class Meter:
     """Accounts of a run, second by second; `take` what started, in order, then ask.
 
     `limit_seconds` is where the run ends at the latest; what ends later is of no interest to it.
     """
 
-    def __init__(self, workload: Workload, engine: Engine, window_seconds: int, limit_seconds: int) -> None:
+    def __init__(self, workload: Workload, engine: Engine, view: View, limit_seconds: int) -> None:
         self._workload = workload
         self._engine = engine
-        self._window = window_seconds
+        self._view = view
         self._size = limit_seconds + 1
-        self._ledger = Ledger.of(self._size)
+        self._ledger = Ledger.of(self._size, view.objective_seconds)
         whole = workload.arrivals.astype(np.int64)
         came = np.bincount(whole, minlength=self._size)
         self._came = came.astype(np.float64)
@@ -96,27 +107,54 @@ class Meter:
         self._second = last
         return means, busy
 
-    def observe(self, at_seconds: int, concurrency: int) -> Observation | MissingObservation:
+    def observe(self, at_seconds: int) -> Observation | MissingObservation:
         """The planner's reading at a whole second whose seconds were all asked for by `seconds`."""
-        begin = max(0, at_seconds - self._window)
+        begin, now = max(0, at_seconds - self._view.window_seconds), self._view.epoch_seconds + at_seconds
         if self._workload.in_hole(at_seconds) or self._workload.in_hole(begin):
-            return MissingObservation(at_seconds, MissingReason.EMPTY, "the trace has a hole here")
-        part = slice(begin, at_seconds)
-        finished = float(self._ledger.left[part].sum())
-        mean = float(self._ledger.work[part].sum()) / finished if finished else None
+            return MissingObservation(now, MissingReason.EMPTY, "the trace has a hole here")
+        part, ledger = slice(begin, at_seconds), self._ledger
+        finished = float(ledger.left[part].sum())
+        work, variation = self._work(part, finished)
         ready = self._engine.ready(at_seconds)
-        slots = float(self._ready[part].sum()) * concurrency
+        slots = float(self._ready[part].sum()) * self._view.concurrency
         return Observation(
-            at_seconds=float(at_seconds),
-            rate_per_second=float(self._came_before[at_seconds] - self._came_before[begin])
-            / max(1, at_seconds - begin),
+            at_seconds=now,
+            rate_per_second=self._rate(begin, at_seconds),
             p95_seconds=self._p95(begin, at_seconds) if finished else None,
-            service_seconds=mean,
-            cold_start_fraction=float(self._ledger.cold[part].sum()) / finished if finished else 0.0,
+            service_seconds=work,
+            cold_start_fraction=float(ledger.cold[part].sum()) / finished if finished else 0.0,
             utilization=min(1.0, float(self._busy[part].sum()) / slots) if ready > 0 and slots > 0 else None,
             ready_replicas=ready,
             in_flight=max(0.0, self._in_system),
+            dispersion=self._dispersion(begin, at_seconds),
+            service_variation=variation,
+            starting_replicas=self._engine.wanted - ready,
+            time_to_ready_seconds=self._engine.time_to_ready(at_seconds),
+            recent_rate_per_second=self._rate(max(0, at_seconds - self._view.recent_seconds), at_seconds),
+            late_fraction=float(ledger.late[part].sum()) / finished
+            if finished and self._view.objective_seconds is not None
+            else None,
         )
+
+    def _rate(self, begin: int, end: int) -> float:
+        return float(self._came_before[end] - self._came_before[begin]) / max(1, end - begin)
+
+    def _dispersion(self, begin: int, end: int) -> float | None:
+        """Variance over mean of the counts of the window's seconds, as the server exports it."""
+        seconds = end - begin
+        came = float(self._came_before[end] - self._came_before[begin])
+        if seconds < 2 or came == 0:
+            return None
+        squares = float(self._squares_before[end] - self._squares_before[begin])
+        return max(0.0, squares / came - came / seconds)
+
+    def _work(self, part: slice, finished: float) -> tuple[float | None, float | None]:
+        """Mean service time, and its squared coefficient of variation."""
+        if not finished:
+            return None, None
+        mean = float(self._ledger.work[part].sum()) / finished
+        square = float(self._ledger.work_squared[part].sum()) / finished
+        return mean, max(0.0, square / mean**2 - 1)
 
     def _p95(self, begin: int, end: int) -> float:
         journal, stop = self._engine.journal, self._engine.started

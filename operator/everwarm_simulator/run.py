@@ -15,7 +15,7 @@ from everwarm_simulator.distributions import Distribution, Seconds
 from everwarm_simulator.engine import ColdStarts, Engine, Replica
 from everwarm_simulator.kernel import choice
 from everwarm_simulator.kernel.base import Flags, Kernel
-from everwarm_simulator.meter import Meter, Reading
+from everwarm_simulator.meter import Meter, Reading, View
 from everwarm_simulator.workload import Workload
 
 _OVERRUN_SECONDS = 3600  # after the workload's end, for what still waits; then it counts as never answered
@@ -54,6 +54,9 @@ class Service:
         max_replicas: of the autoscaler and the floor together.
         initial_replicas: ready at the beginning.
         window_seconds: what an observation looks back on; 60 s as the operator's.
+        recent_seconds: the same of the most recent rate.
+        objective_seconds: the latency over which a request is late for an observation; `None`: nobody counts.
+        epoch_seconds: unix time at which the workload begins, for a policy that knows the hours of the day.
     """
 
     concurrency: int
@@ -61,6 +64,9 @@ class Service:
     max_replicas: int
     initial_replicas: int = 1
     window_seconds: int = 60
+    recent_seconds: int = 10
+    objective_seconds: float | None = None
+    epoch_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,16 @@ def simulate(
     return Run(workload, service.concurrency, log.starts, log.cold, engine.replicas, changes)
 
 
+def _view(service: Service) -> View:
+    return View(
+        service.concurrency,
+        service.window_seconds,
+        service.recent_seconds,
+        service.objective_seconds,
+        service.epoch_seconds,
+    )
+
+
 class _Simulation:
     """One run under way."""
 
@@ -133,7 +149,7 @@ class _Simulation:
         self._reactive, self._floor = reactive, floor
         self._engine = engine
         self._limit = limit_seconds
-        self._meter = Meter(workload, self._engine, service.window_seconds, self._limit)
+        self._meter = Meter(workload, self._engine, _view(service), self._limit)
         self._follow = service.initial_replicas if reactive is not None else 0
         self._lowest = service.initial_replicas if floor is not None or reactive is None else 0
         self._changes: list[Change] = []
@@ -170,7 +186,7 @@ class _Simulation:
             self._busy.clear()
             return
         if self._floor is not None and now % self._floor.interval_seconds == 0:
-            self._lowest = self._floor.floor(self._meter.observe(int(now), self._service.concurrency))
+            self._lowest = self._floor.floor(self._meter.observe(int(now)))
         if self._reactive is not None and (poked or now % self._reactive.interval_seconds == 0):
             reading = Reading(now, tuple(self._in_system), tuple(self._busy), self._engine.ready(now), poked)
             self._in_system.clear()

@@ -3,6 +3,7 @@
 Both kernels write the same numbers, bit for bit: they compare and add the same floats in the same order.
 """
 
+import math
 from collections.abc import Set
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -43,12 +44,14 @@ class Ledger:
     """Sums by the second in which something happened; the last place takes all that comes after the run's end.
 
     Attributes:
+        objective_seconds: the latency that is late; infinite where nobody asks.
         began, left: requests that started, that were answered.
         began_part, left_part: the part of that second that was left for each, summed: (1 - fraction) of a second.
         work, work_squared: service times of those that were answered, and their squares.
-        cold: of those that were answered, how many had met a cold start.
+        cold, late: of those that were answered, how many had met a cold start, took longer than `objective_seconds`.
     """
 
+    objective_seconds: float
     began: Seconds
     began_part: Seconds
     left: Seconds
@@ -56,11 +59,13 @@ class Ledger:
     work: Seconds
     work_squared: Seconds
     cold: Seconds
+    late: Seconds
 
     @classmethod
-    def of(cls, seconds: int) -> Self:
+    def of(cls, seconds: int, objective_seconds: float | None = None) -> Self:
         """An empty one."""
-        return cls(*(np.zeros(seconds + 1) for _ in range(7)))
+        objective = math.inf if objective_seconds is None else objective_seconds
+        return cls(objective, *(np.zeros(seconds + 1) for _ in range(8)))
 
 
 class Slots(Protocol):

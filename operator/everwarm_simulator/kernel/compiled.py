@@ -70,9 +70,10 @@ class CompiledKernel:
 
     def account(self, journal: Journal, first: int, stop: int, ledger: Ledger) -> None:
         """Add the requests [first, stop), which have started, to the sums."""
+        lines = (journal.arrivals, journal.services, journal.starts, journal.cold)
         began, left = (ledger.began, ledger.began_part), (ledger.left, ledger.left_part)
-        finished = (ledger.work, ledger.work_squared, ledger.cold)
-        _account(journal.starts, journal.services, journal.cold, first, stop, *began, *left, *finished)
+        finished = (ledger.work, ledger.work_squared, ledger.cold, ledger.late)
+        _account(*lines, first, stop, ledger.objective_seconds, *began, *left, *finished)
 
     def latency_quantile(self, journal: Journal, first: int, stop: int, span: tuple[int, int], part: float) -> float:
         """Of those of [first, stop) that are answered within the span: the latency that a part does not exceed."""
@@ -135,11 +136,13 @@ def _advance(
 
 @jit
 def _account(
-    starts: Seconds,
+    arrivals: Seconds,
     services: Seconds,
+    starts: Seconds,
     cold: Flags,
     first: int,
     stop: int,
+    objective: float,
     began: Seconds,
     began_part: Seconds,
     left: Seconds,
@@ -147,6 +150,7 @@ def _account(
     work: Seconds,
     work_squared: Seconds,
     cold_left: Seconds,
+    late_left: Seconds,
 ) -> None:
     past_end = len(began) - 1
     for number in range(first, stop):
@@ -161,6 +165,8 @@ def _account(
         work_squared[left_in] += service * service
         if cold[number]:
             cold_left[left_in] += 1.0
+        if end - arrivals[number] > objective:
+            late_left[left_in] += 1.0
 
 
 @jit

@@ -107,6 +107,9 @@ class PureKernel:
         cold = journal.cold[first:stop]
         if cold.any():
             np.add.at(ledger.cold, whole[cold], 1.0)
+        late = ends - journal.arrivals[first:stop] > ledger.objective_seconds
+        if late.any():
+            np.add.at(ledger.late, whole[late], 1.0)
 
     def latency_quantile(self, journal: Journal, first: int, stop: int, span: tuple[int, int], part: float) -> float:
         """Of those of [first, stop) that are answered within the span: the latency that a part does not exceed."""

@@ -100,8 +100,31 @@ def test_an_observation_says_what_happened_in_the_window() -> None:
         utilization=pytest.approx(4.5 / 15),
         ready_replicas=1,
         in_flight=1.0,
+        dispersion=pytest.approx(11 / 15),
+        service_variation=pytest.approx((1.0 + 6.25 + 0.25) / 3 / (4 / 3) ** 2 - 1),
+        recent_rate_per_second=1 / 10,
     )
-    assert floor.observations[2] == Observation(45.0, 0.0, None, None, 0.0, 0.0, 1, 0.0)
+    assert floor.observations[2] == Observation(45.0, 0.0, None, None, 0.0, 0.0, 1, 0.0, recent_rate_per_second=0.0)
+
+
+def test_an_observation_says_what_was_late_what_starts_and_how_long_that_took() -> None:
+    """Two replicas are asked for at 10 s, ready at 13 s; the second request waits for them."""
+    floor = Script(5, [1, 3])
+    load = workload([8.0, 9.0, 21.0], [6.0, 1.0, 1.0], 30.0)
+    service = Service(1, Deterministic(3.0), 5, 1, window_seconds=10, objective_seconds=4.5, epoch_seconds=1e9)
+    play(load, floor=floor, service=service)
+    seen = [o for o in floor.observations if isinstance(o, Observation)]
+    assert [o.at_seconds for o in seen[:3]] == [1e9 + 5, 1e9 + 10, 1e9 + 15]
+    assert [o.starting_replicas for o in seen[:3]] == [0, 0, 0]
+    assert [o.late_fraction for o in seen] == [None, None, 1.0, 1.0, 0.0, 0.0]
+    assert [o.time_to_ready_seconds for o in seen] == [None, None, *[3.0] * 4]
+
+
+def test_replicas_that_start_are_counted_apart_from_those_that_are_ready() -> None:
+    floor = Script(2, [1, 3])
+    play(workload([], [], 10.0), floor=floor)
+    seen = [o for o in floor.observations if isinstance(o, Observation)]
+    assert [(o.ready_replicas, o.starting_replicas) for o in seen] == [(1, 0), (1, 0), (1, 2), (3, 0), (3, 0)]
 
 
 def test_cold_starts_are_observed_when_their_requests_end() -> None:

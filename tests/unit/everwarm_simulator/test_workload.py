@@ -105,3 +105,38 @@ def test_rates_that_can_not_be_are_refused(rates: list[float], dispersion: float
 def test_a_workload_whose_parts_do_not_fit_is_refused(times: list[float], services: list[float]) -> None:
     with pytest.raises(ValueError, match=r"arrivals"):
         Workload(np.array(times), np.array(services), 10.0)
+
+
+def clients(rates: list[float], shapes: list[float], weibull: list[bool]) -> arrivals.Renewals:
+    begins = 600.0 * np.arange(len(rates))
+    return arrivals.Renewals(begins, np.array(rates), np.array(shapes), np.array(weibull), 600.0)
+
+
+def test_clients_send_in_each_interval_what_was_measured() -> None:
+    times = arrivals.from_clients(seeded(), clients([2.0, 0.0, 5.0], [0.3, 1.0, 0.5], [False, False, True]), 1800.0)
+    assert np.bincount((times // 600).astype(int), minlength=3).tolist() == [1200, 0, 3000]
+    assert np.all(np.diff(times) >= 0)
+
+
+def test_a_fraction_of_a_request_is_drawn() -> None:
+    counts = [
+        len(arrivals.from_clients(np.random.default_rng(seed), clients([0.0005], [1.0], [False]), 600.0))
+        for seed in range(400)
+    ]
+    assert set(counts) == {0, 1}
+    assert np.mean(counts) == pytest.approx(0.3, abs=0.07)
+
+
+@pytest.mark.parametrize("weibull", [False, True])
+def test_gaps_of_a_small_shape_are_bursts(weibull: bool) -> None:
+    def dispersion(shape: float) -> float:
+        row = clients([10.0] * 10, [shape] * 10, [weibull] * 10)
+        return arrivals.index_of_dispersion(arrivals.from_clients(seeded(), row, 6000.0), 6000.0)
+
+    assert dispersion(1.0) == pytest.approx(1.0, abs=0.15)
+    assert dispersion(0.4) > 1.5
+
+
+def test_a_client_whose_gaps_are_all_zero_still_sends_what_it_sent() -> None:
+    times = arrivals.from_clients(seeded(), clients([1.0], [1e-9], [False]), 600.0)
+    assert len(times) == 600
