@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from everwarm_simulator.distributions import Seconds
 
+_UNDER_ONE = 1 - 1e-9  # of an interval: a last gap that rounds to nothing does not move a request into the next
 _LEAST_SHAPE = 0.01  # of a Gamma or Weibull gap; under it all requests of an interval come at one instant
 
 
@@ -108,7 +109,7 @@ def from_clients(generator: np.random.Generator, clients: Renewals, horizon_seco
     parts = (reached - before[row]) / sums[row]
     inside = np.ones(len(gaps), dtype=np.bool_)
     inside[ends - 1] = False
-    times = (clients.begins[row] + np.minimum(parts, 1.0) * clients.length_seconds)[inside]
+    times = (clients.begins[row] + np.minimum(parts, _UNDER_ONE) * clients.length_seconds)[inside]
     return _sorted_before(times, horizon_seconds)
 
 
