@@ -45,6 +45,7 @@ class FunctionRun:
 
     Attributes:
         latencies: arrival to answer, seconds.
+        waits: the part of it that was an initialisation, seconds.
         cold: who waited for an initialisation.
         provisioned: (seconds, provisioned instances) of each change.
         mean_provisioned: over the horizon.
@@ -52,6 +53,7 @@ class FunctionRun:
     """
 
     latencies: Seconds
+    waits: Seconds
     cold: npt.NDArray[np.bool_]
     provisioned: list[tuple[float, int]]
     mean_provisioned: float
@@ -102,7 +104,7 @@ class _Play:
         self._pass(horizon)
         self._ready_seconds += math.fsum(horizon - since for since in self._idle)
         means = self._kept_seconds / horizon, self._ready_seconds / horizon
-        return FunctionRun(waits + workload.services, cold, provisioned, *means)
+        return FunctionRun(waits + workload.services, waits, cold, provisioned, *means)
 
     def _begin(self, at: float, wait: float, work: float) -> None:
         """Occupy an instance; what it computes is known beforehand, so is accounted for at once."""
