@@ -6,6 +6,7 @@ ServingError
 ├── ModelNotFound        no model of that name or version here
 ├── ModelNotReady        the model is still being loaded, or the server drains: try again later
 ├── Overloaded           too many requests wait already: try again later
+│   └── TooManyRequests  too many of this tenant's: there is room for others
 ├── DeadlineExceeded     the answer would come later than the client can use it
 ├── Unauthorized         no valid token came with the request
 ├── InferenceFailed      the model itself raised
@@ -41,8 +42,20 @@ class Overloaded(ServingError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class TooManyRequests(Overloaded):
+    """This tenant has more requests here than its share."""
+
+
 class DeadlineExceeded(ServingError):
-    """The request's deadline is over, or would be before its answer."""
+    """The request's deadline is over, or would be before its answer.
+
+    `retry_after_seconds` says when its like would be answered in time; None: nobody knows, or a later one would fare
+    no better.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Unauthorized(ServingError):
