@@ -19,6 +19,7 @@ from everwarm_server.errors import (
     Overloaded,
     ServingError,
     TooLarge,
+    TooManyRequests,
     Unauthorized,
 )
 from everwarm_server.protocol.v2_json import Body, Chunks, Headers, encode_error, json_headers
@@ -56,6 +57,7 @@ _CODES: Final[tuple[tuple[type[ServingError], int], ...]] = (
     (Unauthorized, 401),
     (ModelNotFound, 404),
     (ModelNotReady, 503),
+    (TooManyRequests, 429),
     (Overloaded, 503),
     (DeadlineExceeded, 504),
     (InferenceFailed, 500),
@@ -131,9 +133,9 @@ def error_answer(error: Any) -> Answer:
     else:
         _LOG.error("A request failed by an error of the server", exc_info=error)
         code, sentence = 500, "The server failed to answer this request; its log says why."
-    if code == 503:
-        seconds = error.retry_after_seconds if isinstance(error, Overloaded) else 1.0
-        headers.append((b"retry-after", b"%d" % max(1, math.ceil(seconds))))
+    seconds = error.retry_after_seconds if isinstance(error, Overloaded | DeadlineExceeded) else None
+    if seconds is not None or code == 503:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(seconds or 1.0))))
     if code == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     body = encode_error(sentence)
