@@ -45,7 +45,6 @@ class View:
     window_seconds: int
     recent_seconds: int = 10
     objective_seconds: float | None = None
-    epoch_seconds: float = 0.0
 
 
 class Meter:
@@ -109,7 +108,7 @@ class Meter:
 
     def observe(self, at_seconds: int) -> Observation | MissingObservation:
         """The planner's reading at a whole second whose seconds were all asked for by `seconds`."""
-        begin, now = max(0, at_seconds - self._view.window_seconds), self._view.epoch_seconds + at_seconds
+        begin, now = max(0, at_seconds - self._view.window_seconds), float(at_seconds)
         if self._workload.in_hole(at_seconds) or self._workload.in_hole(begin):
             return MissingObservation(now, MissingReason.EMPTY, "the trace has a hole here")
         part, ledger = slice(begin, at_seconds), self._ledger

@@ -56,7 +56,6 @@ class Service:
         window_seconds: what an observation looks back on; 60 s as the operator's.
         recent_seconds: the same of the most recent rate.
         objective_seconds: the latency over which a request is late for an observation; `None`: nobody counts.
-        epoch_seconds: unix time at which the workload begins, for a policy that knows the hours of the day.
     """
 
     concurrency: int
@@ -66,7 +65,6 @@ class Service:
     window_seconds: int = 60
     recent_seconds: int = 10
     objective_seconds: float | None = None
-    epoch_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +121,7 @@ def simulate(
 
 
 def _view(service: Service) -> View:
-    return View(
-        service.concurrency,
-        service.window_seconds,
-        service.recent_seconds,
-        service.objective_seconds,
-        service.epoch_seconds,
-    )
+    return View(service.concurrency, service.window_seconds, service.recent_seconds, service.objective_seconds)
 
 
 class _Simulation:
