@@ -6,7 +6,7 @@ once into the answer. Unknown fields are ignored, as protocol buffers want it.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from google.protobuf.message import DecodeError
 
@@ -28,16 +28,49 @@ _ERROR_MESSAGE: Final = 1  # fields of ModelStreamInferResponse
 _INFER_RESPONSE: Final = 2
 
 
-class GrpcRequest(NamedTuple):
-    """One inference request and the model it is for; an empty version means the one that the server prefers."""
+class Envelope(NamedTuple):
+    """A serialized request without its raw tensors, and these as views of it."""
 
-    model_name: str
-    model_version: str
-    request: InferRequest
+    rest: bytes
+    raw: list[memoryview]
 
 
-def decode_request(serialized: bytes) -> GrpcRequest:
-    """One request; its raw tensors are views of `serialized`.
+class Message(NamedTuple):
+    """A request whose tensors have not been looked at. An empty version means the one that the server prefers."""
+
+    parsed: Any
+    raw: list[memoryview]
+
+    @property
+    def model_name(self) -> str:
+        """The model that it is for."""
+        return cast("str", self.parsed.model_name)
+
+    @property
+    def model_version(self) -> str | None:
+        """The version that is asked for; None: whichever the server prefers."""
+        return self.parsed.model_version or None
+
+
+def open_envelope(serialized: bytes) -> Envelope:
+    """Take out the raw tensors; quick, however large they are."""
+    return Envelope(*wire.take_out(serialized, _RAW_INPUT))
+
+
+def parse(envelope: Envelope) -> Message:
+    """The message.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    try:
+        return Message(InferRequestMessage.FromString(envelope.rest), envelope.raw)
+    except DecodeError:
+        raise InvalidInput("The message is not a ModelInferRequest in protocol buffers' wire format.") from None
+
+
+def decode(message: Message) -> InferRequest:
+    """One request; its raw tensors are views of what was serialized.
 
     As in Triton, answers are raw (`InferRequest.binary_outputs`) whatever form the inputs had, since its clients read
     no other. The request's parameter `binary_data_output`, which V2 has over HTTP, set to false asks for typed ones.
@@ -45,21 +78,16 @@ def decode_request(serialized: bytes) -> GrpcRequest:
     Raises:
         InvalidInput: anything is wrong with it; the sentence says what.
     """
-    rest, raw = wire.take_out(serialized, _RAW_INPUT)
-    try:
-        message = InferRequestMessage.FromString(rest)
-    except DecodeError:
-        raise InvalidInput("The message is not a ModelInferRequest in protocol buffers' wire format.") from None
-    parameters = _parameters(message.parameters, "request")
+    parsed = message.parsed
+    parameters = _parameters(parsed.parameters, "request")
     binary = fields.flag(parameters.pop("binary_data_output", True), "binary_data_output", "request")
-    request = InferRequest(
-        inputs=_inputs(message.inputs, raw),
-        id=fields.identity(message.id or None),
-        outputs=_outputs(message.outputs, binary=binary),
+    return InferRequest(
+        inputs=_inputs(parsed.inputs, message.raw),
+        id=fields.identity(parsed.id or None),
+        outputs=_outputs(parsed.outputs, binary=binary),
         binary_outputs=binary,
         parameters=parameters,
     )
-    return GrpcRequest(message.model_name, message.model_version, request)
 
 
 def _inputs(tensors: Any, raw: list[memoryview]) -> tuple[Tensor, ...]:

@@ -17,8 +17,12 @@ def tensor(datatype="INT32", shape=(2,), name="x", **contents):
     return REQUEST.InferInputTensor(name=name, datatype=datatype, shape=shape, contents=contents)
 
 
+def decode_bytes(serialized):
+    return v2_grpc.decode(v2_grpc.parse(v2_grpc.open_envelope(serialized)))
+
+
 def decode(*inputs, **more):
-    return v2_grpc.decode_request(REQUEST(model_name="m", inputs=inputs, **more).SerializeToString())
+    return decode_bytes(REQUEST(model_name="m", inputs=inputs, **more).SerializeToString())
 
 
 def client_reads(serialized):
@@ -35,7 +39,7 @@ def test_tritons_client_reads_what_we_write_and_we_read_what_it_writes(tensor):
     asked = triton.InferInput("t", list(tensor.data.shape), tensor.datatype)
     asked.set_data_from_numpy(tensor.data)
     message = REQUEST(inputs=[asked._get_tensor()], raw_input_contents=[asked._get_content()])
-    request = v2_grpc.decode_request(message.SerializeToString()).request
+    request = decode_bytes(message.SerializeToString())
     assert told(request.inputs[0].data) == told(tensor.data)
 
     response = v2_grpc.encode_response(InferResponse("m", "1", request.inputs), request)
@@ -51,7 +55,7 @@ def test_typed_contents_come_back_as_they_went(tensor):
     assert not response.raw_output_contents
     (output,) = response.outputs
     sent = REQUEST.InferInputTensor(name="t", datatype=output.datatype, shape=output.shape, contents=output.contents)
-    (read,) = decode(sent).request.inputs
+    (read,) = decode(sent).inputs
     assert told(read.data) == told(tensor.data)
 
 
@@ -60,29 +64,31 @@ def test_a_raw_tensor_is_a_view_of_the_message_and_not_a_copy():
     serialized = REQUEST(
         model_name="m", inputs=[tensor("FP32", [1000])], raw_input_contents=[raw.tobytes()]
     ).SerializeToString()
-    (decoded,) = v2_grpc.decode_request(serialized).request.inputs
+    (decoded,) = decode_bytes(serialized).inputs
     assert np.shares_memory(decoded.data, np.frombuffer(serialized, np.uint8))
 
 
 def test_everything_that_a_request_may_carry_arrives():
-    decoded = v2_grpc.decode_request(
-        REQUEST(
-            model_name="m",
-            model_version="3",
-            id="42",
-            parameters={
-                "b": PARAMETER(bool_param=True),
-                "i": PARAMETER(int64_param=-7),
-                "s": PARAMETER(string_param="text"),
-                "d": PARAMETER(double_param=0.5),
-                "u": PARAMETER(uint64_param=2**64 - 1),
-            },
-            inputs=[tensor(int_contents=[1, 2])],
-            outputs=[REQUEST.InferRequestedOutputTensor(name="y")],
-        ).SerializeToString()
+    message = v2_grpc.parse(
+        v2_grpc.open_envelope(
+            REQUEST(
+                model_name="m",
+                model_version="3",
+                id="42",
+                parameters={
+                    "b": PARAMETER(bool_param=True),
+                    "i": PARAMETER(int64_param=-7),
+                    "s": PARAMETER(string_param="text"),
+                    "d": PARAMETER(double_param=0.5),
+                    "u": PARAMETER(uint64_param=2**64 - 1),
+                },
+                inputs=[tensor(int_contents=[1, 2])],
+                outputs=[REQUEST.InferRequestedOutputTensor(name="y")],
+            ).SerializeToString()
+        )
     )
-    request = decoded.request
-    assert (decoded.model_name, decoded.model_version, request.id) == ("m", "3", "42")
+    request = v2_grpc.decode(message)
+    assert (message.model_name, message.model_version, request.id) == ("m", "3", "42")
     assert request.parameters == {"b": True, "i": -7, "s": "text", "d": 0.5, "u": 2**64 - 1}
     assert type(request.parameters["b"]) is bool
     assert request.outputs == (RequestedOutput("y", binary=True),)
@@ -168,7 +174,7 @@ def test_outputs_without_typed_contents_are_refused_where_those_are_asked_for(da
 
 def or_sentence(serialized):
     try:
-        return v2_grpc.decode_request(serialized).request
+        return decode_bytes(serialized)
     except InvalidInput as refused:
         sentence = str(refused)
     assert sentence.endswith(".")
