@@ -35,3 +35,7 @@ class BadAnswer(PrometheusError):
 
 class WakeError(OperatorError):
     """A request that should wake a revision did not get through."""
+
+
+class InvalidSpec(OperatorError):
+    """A spec that the API server let pass and nobody can follow."""

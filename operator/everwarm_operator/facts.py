@@ -73,29 +73,34 @@ class ServiceFacts:
         """Of all routed revisions."""
         return sum(revision.ready_replicas for revision in self.revisions)
 
+    @property
+    def starting_replicas(self) -> int:
+        """Of all routed revisions: asked for, and not ready yet."""
+        return sum(max(0, revision.wanted_replicas - revision.ready_replicas) for revision in self.revisions)
+
 
 def read(objects: Objects) -> dict[Key, ServiceFacts]:
     """Facts by (namespace, name), for each Knative Service in the lists."""
-    revisions = {_key(item): item for item in objects.revisions}
-    autoscalers = {_key(item): item for item in objects.podautoscalers}
+    revisions = {key(item): item for item in objects.revisions}
+    autoscalers = {key(item): item for item in objects.podautoscalers}
     deployments = {(_namespace(item), _labels(item).get(REVISION_LABEL, "")): item for item in objects.deployments}
     names: defaultdict[Key, list[str]] = defaultdict(list)
     for namespace, name in revisions:
         names[namespace, _labels(revisions[namespace, name]).get(SERVICE_LABEL, "")].append(name)
 
     def revision(namespace: str, name: str, percent: int) -> RevisionFacts:
-        key = (namespace, name)
-        return _revision(name, percent, revisions.get(key), autoscalers.get(key), deployments.get(key))
+        found = (namespace, name)
+        return _revision(name, percent, revisions.get(found), autoscalers.get(found), deployments.get(found))
 
     found = {}
     for service in objects.services:
-        key, status, traffic = _key(service), service.get("status", {}), _traffic(service)
-        found[key] = ServiceFacts(
+        owner, status, traffic = key(service), service.get("status", {}), _traffic(service)
+        found[owner] = ServiceFacts(
             live=service,
             ready=_ready(service),
             url=status.get("url"),
-            revisions=tuple(revision(key[0], name, percent) for name, percent in traffic.items()),
-            left=tuple(revision(key[0], name, 0) for name in names[key] if name not in traffic),
+            revisions=tuple(revision(owner[0], part, percent) for part, percent in traffic.items()),
+            left=tuple(revision(owner[0], part, 0) for part in names[owner] if part not in traffic),
             address=(status.get("address") or {}).get("url"),
         )
     return found
@@ -150,7 +155,8 @@ def _namespace(item: Raw) -> str:
     return str(item["metadata"]["namespace"])
 
 
-def _key(item: Raw) -> Key:
+def key(item: Raw) -> Key:
+    """Its namespace and name."""
     return _namespace(item), str(item["metadata"]["name"])
 
 

@@ -12,9 +12,10 @@ from everwarm_operator import facts, observe
 from everwarm_operator.errors import KubeError, OperatorError
 from everwarm_operator.facts import Key, Raw, ServiceFacts
 from everwarm_operator.kube import Kube
-from everwarm_operator.observe import Readings
+from everwarm_operator.observe import Question, Readings
+from everwarm_operator.past import Past
 from everwarm_operator.prometheus import Prometheus
-from everwarm_operator.reconcile import Reconciler
+from everwarm_operator.reconcile import Known, Reconciler
 from everwarm_operator.settings import Settings
 from everwarm_operator.telemetry import Telemetry
 from everwarm_operator.wake import Waker
@@ -55,6 +56,8 @@ class Passes:
         self._kube = kube
         self._prometheus = prometheus
         self._settings = settings
+        self._question = Question(settings.window_seconds, settings.stale_seconds, settings.pod_start_seconds)
+        self._past = Past(prometheus, settings.history_seconds)
         self._telemetry = telemetry
         self._clock = clock
         self._reconciler = Reconciler(kube, waker, settings.server_image, telemetry, instance)
@@ -96,15 +99,16 @@ class Passes:
         services, children, readings = await asyncio.gather(
             self._kube.modelservices(key),
             self._children(key),
-            observe.ask(self._prometheus, self._settings.window_seconds, self._settings.stale_seconds, now),
+            observe.ask(self._prometheus, self._question, now),
         )
+        past = await self._past.more(map(facts.key, services), now) if key is None else {}
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def one(raw: Raw) -> None:
-            name = (raw["metadata"]["namespace"], raw["metadata"]["name"])
+            name = facts.key(raw)
             found = children if isinstance(children, OperatorError) else children.get(name, ServiceFacts())
             async with limit:
-                await self._reconciler.service(raw, found, readings, now)
+                await self._reconciler.service(raw, found, Known(readings, past.get(name)), now)
 
         await asyncio.gather(*(one(raw) for raw in services))
         if key is None:

@@ -33,6 +33,19 @@ class Sample:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class RangeSeries:
+    """One series of a range vector.
+
+    Attributes:
+        labels: of the series.
+        values: by unix time; what is no finite number that is not negative is left out, as what is missing is.
+    """
+
+    labels: Mapping[str, str]
+    values: Mapping[float, float]
+
+
 class Prometheus(Protocol):
     """Who answers PromQL."""
 
@@ -43,6 +56,11 @@ class Prometheus(Protocol):
             Unreachable: no answer in time, or none with status 200.
             BadAnswer: an answer that can't be believed.
         """
+
+    async def query_range(
+        self, text: str, begin_seconds: float, end_seconds: float, step_seconds: int
+    ) -> tuple[RangeSeries, ...]:
+        """The values of an expression at each step from begin to end, both included. Raises as `query`."""
 
 
 class HttpPrometheus:
@@ -64,8 +82,18 @@ class HttpPrometheus:
 
     async def query(self, text: str) -> tuple[Sample, ...]:
         """See `Prometheus.query`."""
+        return samples(await self._ask("query", {"query": text}))
+
+    async def query_range(
+        self, text: str, begin_seconds: float, end_seconds: float, step_seconds: int
+    ) -> tuple[RangeSeries, ...]:
+        """See `Prometheus.query_range`."""
+        times = {"start": f"{begin_seconds:.3f}", "end": f"{end_seconds:.3f}", "step": str(step_seconds)}
+        return series(await self._ask("query_range", {"query": text, **times}))
+
+    async def _ask(self, what: str, data: Mapping[str, str]) -> bytes:
         try:
-            async with self._client.stream("POST", "/api/v1/query", data={"query": text}) as response:
+            async with self._client.stream("POST", f"/api/v1/{what}", data=data) as response:
                 body = await _bounded(response)
         except httpx.TimeoutException as error:
             raise Unreachable(f"Prometheus at {self._url} did not answer within {TIMEOUT_SECONDS:g} s") from error
@@ -75,7 +103,7 @@ class HttpPrometheus:
             ) from error
         if response.status_code != httpx.codes.OK:
             raise Unreachable(f"Prometheus at {self._url} answered HTTP {response.status_code}{_reason(body)}")
-        return samples(body)
+        return body
 
 
 async def _bounded(response: httpx.Response) -> bytes:
@@ -103,6 +131,19 @@ def samples(body: bytes) -> tuple[Sample, ...]:
     Raises:
         BadAnswer: it is no instant vector, or only a part of one.
     """
+    return tuple(_sample(item) for item in _result(body, "vector", "an instant vector"))
+
+
+def series(body: bytes) -> tuple[RangeSeries, ...]:
+    """The series of an answer's body.
+
+    Raises:
+        BadAnswer: it is no range vector, or only a part of one.
+    """
+    return tuple(_series(item) for item in _result(body, "matrix", "a range vector"))
+
+
+def _result(body: bytes, kind: str, words: str) -> list[Any]:
     try:
         answer = json.loads(body)
     except ValueError as error:  # UnicodeDecodeError is one too
@@ -114,9 +155,10 @@ def samples(body: bytes) -> tuple[Sample, ...]:
     if answer.get("isPartial"):
         raise BadAnswer("Prometheus says that its answer is partial")
     data = answer.get("data")
-    if not isinstance(data, dict) or data.get("resultType") != "vector" or not isinstance(data.get("result"), list):
-        raise BadAnswer("Prometheus' answer is no instant vector")
-    return tuple(_sample(item) for item in data["result"])
+    if not isinstance(data, dict) or data.get("resultType") != kind or not isinstance(data.get("result"), list):
+        raise BadAnswer(f"Prometheus' answer is not {words}")
+    items: list[Any] = data["result"]
+    return items
 
 
 def _sample(item: Any) -> Sample:
@@ -127,6 +169,16 @@ def _sample(item: Any) -> Sample:
     if not isinstance(labels, dict):
         raise BadAnswer("Prometheus' answer holds an element without labels")
     return Sample(labels, _number(text), str(text))
+
+
+def _series(item: Any) -> RangeSeries:
+    try:
+        labels, pairs = item["metric"], [(float(time), _number(text)) for time, text in item["values"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadAnswer("Prometheus' answer holds a series without values") from error
+    if not isinstance(labels, dict):
+        raise BadAnswer("Prometheus' answer holds an element without labels")
+    return RangeSeries(labels, {time: value for time, value in pairs if value is not None})
 
 
 def _number(text: Any) -> float | None:

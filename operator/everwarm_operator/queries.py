@@ -2,27 +2,31 @@
 
 In: the window in seconds. Out: text. The metric names on our side are a contract with everwarm_server/telemetry.
 
-Three traps shape them:
-
-1. A new pod's counters are over 0 when they are first scraped, and `increase()` begins to count after that: it misses
-   the requests of a birth, which are the cold starts that we look for. `_increase` counts a series that has no value
-   at the window's beginning in full, if its replica is known to have become ready within the window. (Not: begun; a
-   large model loads for longer than the window is.)
-2. Only the activator sees a request wait for a replica that does not exist, so latency, rate and requests in flight are
-   the larger of its figures and the server's.
-3. Knative renamed all its metrics in 1.19, and went from milliseconds to seconds. Both generations are asked for.
-4. A whole number in `le` is written "5" or "5.0", by the program that counts, the format and Prometheus' version. Both
-   are asked for.
+A whole number in `le` is written "5" or "5.0", by the program that counts, the format and Prometheus' version. Both are
+asked for. The other traps are those of promql.py.
 """
 
-BY = "namespace_name, service_name"
-# Two default scrape intervals: a replica may be ready just before the window and be scraped first within it.
-_BIRTH_GRACE_SECONDS = 30
-_ACTIVATOR_TARGETS = ('up{pod_name=~"activator-.+"}', 'up{pod=~"activator-.+"}', 'up{job=~".*activator.*"}')
-_READY_SINCE = "everwarm_ready_time_seconds"
-# From 1.19 on the activator and every queue-proxy use one metric name; these labels stand on the activator's only.
-_NEW_LABELS = 'kn_service_name!="",kn_revision_name!=""'
-_NEW = f"{{{_NEW_LABELS}}}"
+from everwarm_operator.promql import (
+    ACTIVATOR_TARGETS,
+    BIRTH_GRACE_SECONDS,
+    BY,
+    NEW,
+    NEW_LABELS,
+    NEW_LATENCY,
+    NEW_LE,
+    OLD_LATENCY,
+    READY_SINCE,
+    WITH_LE,
+    activator_increase,
+    activator_requests,
+    increase,
+    larger,
+    quantile,
+    renamed,
+    server_requests,
+    through_activator,
+)
+
 # Bounds of the server's latency (s), each with one of the activator's that is at least half a second above it: up to
 # Knative 1.18 in ms (knative.dev/serving@v0.42.2/pkg/activator/handler/metrics.go), from 1.19 on in s and up to 10
 # (go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp@v0.67.0/internal/semconv/server.go).
@@ -40,20 +44,16 @@ _COVERED = 0.95
 
 def request_rate(window: int) -> str:
     """Requests per second, as finished at the servers or at the activator, whichever is more."""
-    return f"({_larger(_server_requests(window), _activator_requests(window))}) / {window}"
+    return f"({larger(server_requests(window), activator_requests(window))}) / {window}"
 
 
 def p95_seconds(window: int) -> str:
     """95th percentile of the latency; the activator's counts where at least 5 % of the requests went through it."""
-    server = _quantile(_increase("everwarm_request_seconds_bucket", window, f"{BY}, le"))
-    old = _scaled_quantile(_activator_increase("activator_request_latencies_bucket", window, f"{BY}, le"), 1000)
-    new = _quantile(
-        _renamed(_activator_increase(f"http_server_request_duration_seconds_bucket{_NEW}", window, _NEW_LE))
-    )
-    through = _activator_requests(window)
-    counts = f"({through}) >= 0.05 * ({_server_requests(window)}) or ({through}) unless ({_server_requests(window)})"
-    activator = f"(({old}) or ({new})) and on ({BY}) ({counts})"
-    return _larger(server, activator)
+    server = quantile(increase("everwarm_request_seconds_bucket", window, WITH_LE))
+    old = f"({quantile(activator_increase(OLD_LATENCY, window, WITH_LE))}) / 1000"
+    new = quantile(renamed(activator_increase(NEW_LATENCY, window, NEW_LE)))
+    activator = f"(({old}) or ({new})) and on ({BY}) ({through_activator(window)})"
+    return larger(server, activator)
 
 
 def in_flight(window: int) -> str:
@@ -61,13 +61,13 @@ def in_flight(window: int) -> str:
     del window
     server = f"sum by ({BY}) (everwarm_in_flight_requests)"
     old = f"sum by ({BY}) (activator_request_concurrency)"
-    new = _renamed(f"sum by (k8s_namespace_name, kn_service_name) (kn_revision_request_concurrency{_NEW})", BY)
-    return _larger(server, f"({old}) or ({new})")
+    new = renamed(f"sum by (k8s_namespace_name, kn_service_name) (kn_revision_request_concurrency{NEW})", BY)
+    return larger(server, f"({old}) or ({new})")
 
 
 def service_seconds(window: int) -> str:
     """Mean time that one request keeps a slot busy; nothing where no request finished."""
-    busy, requests = _busy_seconds(window), _increase("everwarm_inference_seconds_count", window)
+    busy, requests = _busy_seconds(window), increase("everwarm_inference_seconds_count", window)
     return f"(({busy}) / ({requests})) >= 0"
 
 
@@ -77,8 +77,8 @@ def cold_start_fraction(window: int) -> str:
     The servers know who came before they were ready by a header that few ingresses add; without it, they see only what
     reaches them right after readiness. Whoever waited at the activator found no replica free, and needs no header.
     """
-    cold = _larger(_increase("everwarm_cold_start_requests_total", window), _waited(window))
-    return f"clamp_max(({cold}) / (({_server_requests(window)}) > 0), 1)"
+    cold = larger(increase("everwarm_cold_start_requests_total", window), _waited(window))
+    return f"clamp_max(({cold}) / (({server_requests(window)}) > 0), 1)"
 
 
 def utilization(window: int) -> str:
@@ -104,7 +104,7 @@ def reporting_replicas(stale_seconds: float) -> str:
 
 def unseen_replicas(window: int) -> str:
     """Replicas that are ready for longer than what is stored of them reaches back: their growth is not known."""
-    old = f"(time() - {_READY_SINCE}) >= {window + _BIRTH_GRACE_SECONDS}"
+    old = f"(time() - {READY_SINCE}) >= {window + BIRTH_GRACE_SECONDS}"
     unseen = f"(everwarm_model_ready == 1) unless on (namespace_name, pod_name) (everwarm_model_ready offset {window}s)"
     return f"count by ({BY}) (({unseen}) and on (namespace_name, pod_name) ({old}))"
 
@@ -112,45 +112,8 @@ def unseen_replicas(window: int) -> str:
 def activator_age_seconds(window: int) -> str:
     """Age of the freshest successful scrape of an activator; no labels."""
     del window
-    ages = (f"((time() - timestamp({target})) and ({target} == 1))" for target in _ACTIVATOR_TARGETS)
+    ages = (f"((time() - timestamp({target})) and ({target} == 1))" for target in ACTIVATOR_TARGETS)
     return f"min({' or '.join(ages)})"
-
-
-_NEW_LE = "k8s_namespace_name, kn_service_name, le"
-
-
-def _increase(counter: str, window: int, by: str = BY) -> str:
-    """How much the servers' counters grew within the window, births and restarts counted in full."""
-    last = f"last_over_time({counter}[{window}s])"
-    young = f"(time() - last_over_time({_READY_SINCE}[{window}s])) < {window + _BIRTH_GRACE_SECONDS}"
-    return _grown(counter, last, f"{last} and on (namespace_name, pod_name) ({young})", window, by)
-
-
-def _activator_increase(counter: str, window: int, by: str) -> str:
-    """The same for the activator, whose series are born with the first request of a revision.
-
-    Without a value at the window's beginning a series is new, if that activator was scraped then.
-    """
-    last = f"last_over_time({counter}[{window}s])"
-    scraped = " or ".join(f"{target} offset {window}s" for target in _ACTIVATOR_TARGETS)
-    return _grown(counter, last, f"{last} and on (job, instance) (({scraped}) == 1)", window, by)
-
-
-def _grown(counter: str, last: str, born: str, window: int, by: str) -> str:
-    before = f"{counter} offset {window}s"
-    # The three cases of a series: it grew, its process restarted (it counts from 0 again), it was born.
-    return f"sum by ({by}) ((({last}) - ({before})) >= 0 or ({last} and ({before})) or ({born}))"
-
-
-def _server_requests(window: int) -> str:
-    return _increase("everwarm_request_seconds_count", window)
-
-
-def _activator_requests(window: int) -> str:
-    old = _activator_increase("activator_request_count", window, BY)
-    counter = f"http_server_request_duration_seconds_count{_NEW}"
-    new = _renamed(_activator_increase(counter, window, "k8s_namespace_name, kn_service_name"), BY)
-    return f"({old}) or ({new})"
 
 
 def _waited(window: int) -> str:
@@ -164,14 +127,14 @@ def _waited(window: int) -> str:
     that cover 95 % at the servers are used: then at most 5 % of those requests are taken for waiting while the load
     grows, and none where all keep the bound. Those that waited and whose server is not scraped yet are seen late.
     """
-    within = _bounded(_increase(f"everwarm_request_seconds_bucket{{{_le(0)}}}", window, f"{BY}, le"), 0)
-    requests = _server_requests(window)
-    old = _activator_increase(f"activator_request_latencies_bucket{{{_le(1)}}}", window, f"{BY}, le")
-    counter = f"http_server_request_duration_seconds_bucket{{{_NEW_LABELS},{_le(2)}}}"
-    new = _renamed(_activator_increase(counter, window, _NEW_LE))
+    within = _bounded(increase(f"everwarm_request_seconds_bucket{{{_le(0)}}}", window, WITH_LE), 0)
+    requests = server_requests(window)
+    old = activator_increase(f"activator_request_latencies_bucket{{{_le(1)}}}", window, WITH_LE)
+    counter = f"http_server_request_duration_seconds_bucket{{{NEW_LABELS},{_le(2)}}}"
+    new = renamed(activator_increase(counter, window, NEW_LE))
     through = f"({_bounded(old, 1)}) or ({_bounded(new, 2)})"
     over = f"({requests}) - on ({BY}) group_right () ({within})"
-    over_at_activator = f"({_activator_requests(window)}) - on ({BY}) group_right () ({through})"
+    over_at_activator = f"({activator_requests(window)}) - on ({BY}) group_right () ({through})"
     covered = f"({within}) >= on ({BY}) group_left () ({_COVERED} * (({requests}) > 0))"
     longer = f"(({over_at_activator}) - on ({BY}, le) ({over})) and on ({BY}, le) ({covered})"
     return f"clamp_min(max by ({BY}) ({longer}), 0)"
@@ -189,34 +152,11 @@ def _bounded(buckets: str, column: int) -> str:
         if bound := row[column]:
             pattern = f"{bound.replace('.', '[.]')}([.]0)?"
             buckets = f'label_replace({buckets}, "bound", "{row[0]}", "le", "{pattern}")'
-    return f'sum by ({BY}, le) (label_replace({buckets}, "le", "$1", "bound", "(.+)"))'
+    return f'sum by ({WITH_LE}) (label_replace({buckets}, "le", "$1", "bound", "(.+)"))'
 
 
 def _busy_seconds(window: int) -> str:
-    return _increase("everwarm_inference_seconds_sum", window)
-
-
-def _quantile(buckets: str) -> str:
-    return f"histogram_quantile(0.95, {buckets}) >= 0"  # it is NaN where nothing was counted, and no comparison holds
-
-
-def _scaled_quantile(buckets: str, per_second: int) -> str:
-    return f"({_quantile(buckets)}) / {per_second}"
-
-
-def _renamed(expression: str, by: str = f"{BY}, le") -> str:
-    """Labels of Knative 1.19 and later, named as those before."""
-    namespace = f'label_replace({expression}, "namespace_name", "$1", "k8s_namespace_name", "(.+)")'
-    return f'sum by ({by}) (label_replace({namespace}, "service_name", "$1", "kn_service_name", "(.+)"))'
-
-
-def _larger(server: str, activator: str) -> str:
-    """The larger of two figures of each service, or the one that is there."""
-    marked = (
-        f'label_replace({source}, "seen_by", "{name}", "", "")'
-        for name, source in (("server", server), ("activator", activator))
-    )
-    return f"max by ({BY}) ({' or '.join(marked)})"
+    return increase("everwarm_inference_seconds_sum", window)
 
 
 def all_texts(window: int, stale_seconds: float) -> dict[str, str]:

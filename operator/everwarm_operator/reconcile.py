@@ -16,20 +16,30 @@ from everwarm_operator import claims, events, floor, observe, planning, report, 
 from everwarm_operator.api import conditions
 from everwarm_operator.api.v1alpha1 import ModelService
 from everwarm_operator.claims import Progress
-from everwarm_operator.errors import KubeError, OperatorError, WakeError
+from everwarm_operator.errors import InvalidSpec, KubeError, OperatorError, WakeError
 from everwarm_operator.events import News
-from everwarm_operator.facts import MIN_SCALE, Key, Raw, ServiceFacts
+from everwarm_operator.facts import MIN_SCALE, Raw, ServiceFacts
+from everwarm_operator.facts import key as key_of
 from everwarm_operator.floor import Leftover, RevisionPlan, Target
 from everwarm_operator.kube import Kube
 from everwarm_operator.observe import Readings
 from everwarm_operator.resources import knative
 from everwarm_operator.telemetry import Telemetry
 from everwarm_operator.wake import Waker
+from everwarm_planner.history import Series
 from everwarm_planner.memory import Memory
 
 logger = logging.getLogger(__name__)
 
 _NOT_FOUND = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What Prometheus says in this pass: of now, and (once, after a start) of the past of one service."""
+
+    readings: Readings
+    past: Series | None = None
 
 
 @dataclass(slots=True)
@@ -76,13 +86,13 @@ class Reconciler:
         self._instance = instance
         self._states: dict[str, _State] = {}
 
-    async def service(self, raw: Raw, facts: ServiceFacts | OperatorError, readings: Readings, now: float) -> None:
+    async def service(self, raw: Raw, facts: ServiceFacts | OperatorError, known: Known, now: float) -> None:
         """Reconcile; trouble becomes the condition Ready=False.
 
         Args:
             raw: the ModelService as listed.
             facts: of its children, or why they are not known.
-            readings: of Prometheus.
+            known: what Prometheus says.
             now: unix time.
         """
         if raw["metadata"].get("deletionTimestamp"):
@@ -90,14 +100,16 @@ class Reconciler:
         try:
             if isinstance(facts, OperatorError):
                 raise facts
-            await self._reconcile(raw, facts, readings, now)
+            await self._reconcile(raw, facts, known, now)
         except pydantic.ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors())
             await self._failed(raw, "InvalidSpec", f"This spec can't be served: {problems}", now)
+        except InvalidSpec as error:
+            await self._failed(raw, "InvalidSpec", str(error), now)
         except OperatorError as error:
             await self._failed(raw, "ReconcileFailed", str(error), now)
         except Exception as error:  # one service's bug must not stop the others; it is logged and shown
-            logger.exception("A pass failed for %s", _key(raw))
+            logger.exception("A pass failed for %s", key_of(raw))
             await self._failed(raw, "InternalError", f"The operator failed: {type(error).__name__}: {error}", now)
 
     def forget_all_but(self, uids: Iterable[str]) -> None:
@@ -105,14 +117,17 @@ class Reconciler:
         kept = set(uids)
         self._states = {uid: state for uid, state in self._states.items() if uid in kept}
 
-    async def _reconcile(self, raw: Raw, facts: ServiceFacts, readings: Readings, now: float) -> None:
+    async def _reconcile(self, raw: Raw, facts: ServiceFacts, known: Known, now: float) -> None:
         wanted = ModelService.model_validate(raw)
         old = raw.get("status") or {}
         state = self._states.setdefault(wanted.metadata.uid, _State())
         facts = await self._with_child(wanted, facts)
-        observation = observe.of(readings, _key(raw), facts.ready_replicas)
-        memory = state.memory or planning.remembered(wanted, old, facts)
-        decision, memory = planning.planner(wanted.spec).decide(observation, memory)
+        target_seconds = planning.objective(wanted.spec).target_seconds
+        observation = observe.of(known.readings, key_of(raw), facts, target_seconds)
+        planner, memory = planning.planner(wanted.spec), state.memory or planning.remembered(wanted, old, facts)
+        if known.past is not None:
+            memory = planner.learn(known.past, memory)
+        decision, memory = planner.decide(observation, memory)
         plans = floor.plan(decision.floor, facts.revisions)
         leftovers = floor.leftovers(report.remembered_floors(old), facts)
         progress = state.look_back(plans, now)
@@ -160,7 +175,7 @@ class Reconciler:
     async def _write_status(self, raw: Raw, new: dict[str, Any]) -> None:
         patch = report.patch(raw.get("status") or {}, new)
         if patch:
-            await self._kube.patch_status(_key(raw), patch)
+            await self._kube.patch_status(key_of(raw), patch)
 
     async def _write_floors(self, wanted: ModelService, state: _State, plans: tuple[RevisionPlan, ...]) -> None:
         errors = []
@@ -228,16 +243,12 @@ class Reconciler:
             await self._write_status(raw, {**old, "conditions": merged})
         except KubeError as error:
             if error.status != _NOT_FOUND:  # deleted meanwhile: nobody is left to tell
-                logger.warning("The status of %s can't be written: %s", _key(raw), error)
+                logger.warning("The status of %s can't be written: %s", key_of(raw), error)
 
 
 def rfc3339(unix_seconds: float, timespec: str = "seconds") -> str:
     """A time as Kubernetes writes it."""
     return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
-
-
-def _key(raw: Raw) -> Key:
-    return raw["metadata"]["namespace"], raw["metadata"]["name"]
 
 
 def _owns(wanted: ModelService, live: Raw) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from everwarm_operator.api import conditions
 from everwarm_operator.api.conditions import Claim
-from everwarm_operator.api.v1alpha1 import Observed, Status
+from everwarm_operator.api.v1alpha1 import ForecastStatus, Observed, Status
 from everwarm_operator.facts import Raw, ServiceFacts
 from everwarm_operator.floor import Leftover, RevisionPlan
 from everwarm_planner.decision import Decision
@@ -87,9 +87,14 @@ def status(old: Raw, outcome: Outcome, now: str) -> dict[str, Any]:
     if outcome.observed is not None:
         new["observed"] = outcome.observed.model_dump(by_alias=True, exclude_none=True)
     new["decision"] = {"reason": outcome.decision.reason.value, "sentence": outcome.decision.sentence, "at": now}
+    forecast = _forecast(outcome.decision)
+    if forecast is not None:
+        new["forecast"] = forecast.model_dump(by_alias=True)
     new["memory"] = {key: value for key, value in outcome.memory.to_dict().items() if value is not None}
     if _says_nothing_new(old, new):
         new["decision"], new["memory"] = old["decision"], old["memory"]
+        if forecast is not None and "forecast" in old:
+            new["forecast"] = old["forecast"]
     return new
 
 
@@ -113,6 +118,22 @@ def patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return difference
 
 
+def _forecast(decision: Decision) -> ForecastStatus | None:
+    expected = decision.forecast
+    if expected is None:
+        return None
+    low, point, upper = (
+        float(f"{rate:.3g}") for rate in (expected.low_per_second, expected.point_per_second, expected.upper_per_second)
+    )
+    return ForecastStatus(
+        low_per_second=low,
+        point_per_second=point,
+        upper_per_second=upper,
+        horizon_seconds=round(expected.horizon_seconds),
+        model=expected.model,
+    )
+
+
 def _says_nothing_new(old: Raw, new: Mapping[str, Any]) -> bool:
     """Whether the decision and the memory differ from the old ones by no more than figures and times."""
     decision, memory = old.get("decision") or {}, old.get("memory") or {}
@@ -120,9 +141,16 @@ def _says_nothing_new(old: Raw, new: Mapping[str, Any]) -> bool:
         decision.get("reason") == new["decision"]["reason"]
         and memory.get("floor") == new["memory"]["floor"]
         and memory.get("lowSinceSeconds") == new["memory"].get("lowSinceSeconds")
+        and not _spent_more(memory, new["memory"])
         and old.get("observed") == new.get("observed")
         and old.get("observedGeneration") == new["observedGeneration"]
     )
+
+
+def _spent_more(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether what was spent must be written down: a budget would be overspent by what a restart forgets."""
+    old, new = before.get("spentUsd") or 0.0, after.get("spentUsd") or 0.0
+    return bool(abs(new - old) > MOVED_FRACTION * max(old, new))
 
 
 def _moved(before: Observed, after: Observed) -> bool:

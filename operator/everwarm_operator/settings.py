@@ -21,6 +21,12 @@ class Settings(BaseSettings):
     stale_seconds: float = Field(default=60.0, gt=0)
     """Samples older than this are no data. At least two scrape intervals."""
 
+    pod_start_seconds: float = Field(default=5.0, ge=0)
+    """From asking for a pod until its process begins, where no kube-state-metrics is scraped that would say."""
+
+    history_seconds: int = Field(default=7 * 86_400, ge=0)
+    """How far back to look for the daily and weekly course of the traffic after a start; 0: not at all."""
+
     server_image: str = "everwarm-server:0.1.0"
     """Image of services that name none."""
 

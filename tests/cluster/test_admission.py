@@ -13,6 +13,14 @@ pytestmark = pytest.mark.cluster
 
 MODEL = {"uri": "/models/digits", "format": "onnx"}
 
+MORNING = {"cron": "30 7 * * mon-fri", "timeZone": "Europe/Berlin", "durationSeconds": 3600, "replicas": 4}
+
+
+def scaled(**scaling: Any) -> dict[str, Any]:
+    """Returns a spec that is scaled so."""
+    return {"model": MODEL, "scaling": scaling}
+
+
 # What is wrong, the spec, what the answer says.
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
@@ -44,7 +52,19 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("no replicas", {"model": MODEL, "scaling": {"minReplicas": 0, "maxReplicas": 0}}, "must be at least 1"),
     ("no concurrency", {"model": MODEL, "concurrency": 0}, "spec.concurrency must be 1 to 1000"),
     ("no time", {"model": MODEL, "timeoutSeconds": 0}, "spec.timeoutSeconds must be over 0"),
-    ("unknown policy", {"model": MODEL, "scaling": {"policy": "magic"}}, "is not supported: use paper or fixed"),
+    (
+        "unknown policy",
+        {"model": MODEL, "scaling": {"policy": "magic"}},
+        "is not supported: use hybrid, paper, schedule or",
+    ),
+    ("a schedule without windows", scaled(policy="schedule"), "needs a window in spec.scaling.schedule"),
+    ("four fields of cron", scaled(schedule=[{**MORNING, "cron": "30 7 * *"}]), "cron needs five fields"),
+    ("a window of no time", scaled(schedule=[{**MORNING, "durationSeconds": 0}]), "must be over 0 and at most 2678400"),
+    ("a window without replicas", scaled(schedule=[{**MORNING, "replicas": -1}]), "replicas can't be negative"),
+    ("too many windows", scaled(schedule=[MORNING] * 33), "must have at most 32 items"),
+    ("a budget of nothing", scaled(budget={"usdPerMonth": 0, "usdPerReplicaHour": 1}), "usdPerMonth must be over 0"),
+    ("a budget without a price", scaled(budget={"usdPerMonth": 5}), "usdPerReplicaHour: Required value"),
+    ("no step", scaled(pace={"maxStepDown": 0}), "spec.scaling.pace.maxStepDown must be at least 1"),
     ("unknown visibility", {"model": MODEL, "visibility": "World"}, "is not known: use Cluster or Public"),
     (
         "public without a token",
@@ -99,10 +119,23 @@ def test_the_least_spec_is_taken_and_filled_in(cluster: Cluster) -> None:
         "model": MODEL,
         "concurrency": 1,
         "slo": {"p95Milliseconds": 500},
-        "scaling": {"policy": "paper", "minReplicas": 1, "maxReplicas": 10, "lowUtilizationSeconds": 300},
+        "scaling": {
+            "policy": "hybrid",
+            "minReplicas": 1,
+            "maxReplicas": 10,
+            "lowUtilizationSeconds": 300,
+            "pace": {"coolDownSeconds": 0},
+        },
         "timeoutSeconds": 60,
         "visibility": "Cluster",
     }
+
+
+def test_all_of_scaling_is_taken(cluster: Cluster) -> None:
+    pace = {"maxStepUp": 5, "maxStepDown": 1, "coolDownSeconds": 60}
+    budget = {"usdPerMonth": 300, "usdPerReplicaHour": 0.5}
+    spec = {**scaled(schedule=[MORNING], budget=budget, pace=pace), "slo": {"p99Milliseconds": 900}}
+    assert dry_run(cluster, spec)["spec"]["scaling"]["schedule"] == [{"name": "", **MORNING}]
 
 
 def test_a_public_service_with_a_token_is_taken(cluster: Cluster) -> None:

@@ -23,6 +23,7 @@ _KEPT = (
     "format",
     "minLength",
     "maxLength",
+    "maxItems",
     "minimum",
     "maximum",
     "pattern",

@@ -32,7 +32,12 @@ class Served:
 
 def digits(name: str, image: str, minimum: int = 1, maximum: int = 2, **more: Any) -> Served:
     """Returns the digits model with a floor from `minimum` on."""
-    scaling = {"minReplicas": minimum, "maxReplicas": maximum, "lowUtilizationSeconds": LOW_SECONDS}
+    scaling = {
+        "policy": "paper",
+        "minReplicas": minimum,
+        "maxReplicas": maximum,
+        "lowUtilizationSeconds": LOW_SECONDS,
+    }
     return Served(name, image, "/models/digits", "onnx", scaling, more)
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from everwarm_operator import queries
+from everwarm_operator import traits
 from everwarm_operator.errors import KubeError, PrometheusError, WakeError
 from everwarm_operator.facts import Objects
-from everwarm_operator.prometheus import Sample
+from everwarm_operator.observe import Question
+from everwarm_operator.prometheus import RangeSeries, Sample
 
 MAX_SCALE = "autoscaling.knative.dev/max-scale"
 LABEL = "everwarm.dev/modelservice"
@@ -188,7 +189,11 @@ class FakePrometheus:
         self.activator_age_seconds: float | None = 1.0
         self.error: PrometheusError | None = None
         self.asked = 0
-        self._names = {text: name for name, text in queries.all_texts(60, 60.0).items()}
+        self.histograms: dict[str, dict[float, float]] = {}
+        self.past: tuple[RangeSeries, ...] = ()
+        self.asked_for_past: list[tuple[str, float, float, int]] = []
+        texts = Question(60, 60.0).texts() | traits.all_histograms(60)
+        self._names = {text: name for name, text in texts.items()}
 
     def busy(self, service: str = "digits", namespace: str = "ns", **figures: float | str) -> None:
         usual = {
@@ -211,6 +216,12 @@ class FakePrometheus:
         if name == "activator_age_seconds":
             age = self.activator_age_seconds
             return () if age is None else (Sample({}, age, str(age)),)
+        if name in self.histograms:
+            return tuple(
+                Sample({"namespace_name": namespace, "service_name": service, "le": str(bound)}, count, str(count))
+                for namespace, service in self.figures
+                for bound, count in self.histograms[name].items()
+            )
         return tuple(
             Sample(
                 {"namespace_name": namespace, "service_name": service},
@@ -220,6 +231,14 @@ class FakePrometheus:
             for (namespace, service), figures in self.figures.items()
             if name in figures
         )
+
+    async def query_range(
+        self, text: str, begin_seconds: float, end_seconds: float, step_seconds: int
+    ) -> tuple[RangeSeries, ...]:
+        self.asked_for_past.append((text, begin_seconds, end_seconds, step_seconds))
+        if self.error is not None:
+            raise self.error
+        return self.past
 
 
 @pytest.fixture

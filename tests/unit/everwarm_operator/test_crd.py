@@ -42,7 +42,7 @@ def test_strings_that_rules_look_at_are_bounded(path: str) -> None:
 
 def test_every_rule_has_a_sentence() -> None:
     found = [rule for node in NODES.values() for rule in node.get("x-kubernetes-validations", [])]
-    assert len(found) == 15
+    assert len(found) == 25
     assert all(len(rule["message"].split()) >= 5 for rule in found)
 
 
@@ -58,6 +58,9 @@ def test_defaults_are_the_models_own() -> None:
         ".spec.scaling.minReplicas": scaling.min_replicas,
         ".spec.scaling.maxReplicas": scaling.max_replicas,
         ".spec.scaling.lowUtilizationSeconds": scaling.low_utilization_seconds,
+        ".spec.scaling.pace.coolDownSeconds": scaling.pace.cool_down_seconds,
+        ".spec.scaling.schedule[].name": "",
+        ".spec.scaling.schedule[].timeZone": "UTC",
         ".status.conditions[].lastTransitionTime": "",
         ".status.conditions[].message": "",
         ".status.conditions[].observedGeneration": 0,

@@ -112,7 +112,7 @@ async def test_cold_starts_raise_the_floor_without_a_new_revision(cluster, prome
 
 
 async def test_idle_replicas_are_given_back_one_at_a_time(cluster, prometheus, passes, clock) -> None:
-    cluster.add(scaling={"lowUtilizationSeconds": 60})
+    cluster.add(scaling={"policy": "paper", "lowUtilizationSeconds": 60})
     prometheus.busy(**COLD)
     await passes.once()
     await passes.once()
@@ -419,7 +419,8 @@ async def test_the_number_of_queries_does_not_grow_with_the_services(cluster, pr
     for number in range(50):
         cluster.add(f"model-{number}")
     await passes.once()
-    assert prometheus.asked == 10
+    assert prometheus.asked == 17
+    assert len(prometheus.asked_for_past) == 1
     assert cluster.lists == 1
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from everwarm_operator import prometheus
 from everwarm_operator.errors import BadAnswer, PrometheusError, Unreachable
-from everwarm_operator.prometheus import HttpPrometheus, Sample
+from everwarm_operator.prometheus import HttpPrometheus, RangeSeries, Sample
 
 
 def answer(result: object, **more: object) -> str:
@@ -89,3 +89,32 @@ async def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(prometheus, "MAX_BODY_BYTES", 1024 * 1024)
     with pytest.raises(PrometheusError, match="longer than 1 MiB"):
         await ask(httpx.Response(200, content=b" " * 2 * 1024 * 1024))
+
+
+async def test_a_range_is_asked_for_and_what_is_no_count_is_left_out() -> None:
+    asked = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append((request.url.path, dict(httpx.QueryParams(request.content.decode()))))
+        values = [[60, "1.5"], [120, "NaN"], [180, "0"]]
+        result = [{"metric": {"service_name": "a"}, "values": values}]
+        body = {"status": "success", "data": {"resultType": "matrix", "result": result}}
+        return httpx.Response(200, json=body)
+
+    async with HttpPrometheus("http://prometheus:9090", transport=httpx.MockTransport(handle)) as client:
+        found = await client.query_range("up", 60.0, 180.0, 60)
+
+    assert found == (RangeSeries({"service_name": "a"}, {60.0: 1.5, 180.0: 0.0}),)
+    times = {"start": "60.000", "end": "180.000", "step": "60"}
+    assert asked == [("/api/v1/query_range", {"query": "up", **times})]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [[{"metric": {}}], [{"metric": {}, "values": [[1]]}], [3], [{"metric": 3, "values": []}], {"a": 1}],
+    ids=["no values", "half a value", "a number", "labels that are none", "an object"],
+)
+def test_what_is_no_range_is_refused(result: object) -> None:
+    body = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}}).encode()
+    with pytest.raises(BadAnswer):
+        prometheus.series(body)

@@ -9,17 +9,13 @@ from hypothesis import strategies as st
 
 from everwarm_operator import events, planning, report
 from everwarm_operator.api.conditions import Claim
-from everwarm_operator.api.v1alpha1 import ModelService, Observed, Spec
+from everwarm_operator.api.v1alpha1 import ModelService, Observed
 from everwarm_operator.facts import RevisionFacts, ServiceFacts
 from everwarm_operator.floor import Leftover, RevisionPlan, Target
 from everwarm_operator.report import Outcome
 from everwarm_planner.decision import Decision, Reason
-from everwarm_planner.guardrails import Bounds
 from everwarm_planner.memory import Memory
 from everwarm_planner.observation import MissingObservation, MissingReason, Observation
-from everwarm_planner.plan import Planner
-from everwarm_planner.policies.fixed import Fixed
-from everwarm_planner.policies.paper import Paper
 
 NOW, LATER = "2027-01-15T08:00:00Z", "2027-01-15T08:00:15Z"
 SEEN = Observation(1.0, 12.3456, 0.1234, 0.02, 0.0123456, 0.5, 2, 1.0)
@@ -190,19 +186,6 @@ def test_floors_that_are_still_to_be_taken_off_stay_in_the_status() -> None:
     ]
     assert report.remembered_floors(new) == {"r": 3, "old": 4}
     assert report.remembered_floors({}) == {}
-
-
-def spec(**changes: Any) -> Spec:
-    return Spec.model_validate({"model": {"uri": "/m", "format": "onnx"}, **changes})
-
-
-def test_a_spec_names_its_planner() -> None:
-    assert planning.planner(spec()) == Planner(Paper(0.5, 1, low_utilization_seconds=300.0), Bounds(1, 10))
-    scaling = {"policy": "paper", "minReplicas": 0, "maxReplicas": 3, "lowUtilizationSeconds": 20}
-    assert planning.planner(spec(concurrency=4, slo={"p95Milliseconds": 80}, scaling=scaling)) == Planner(
-        Paper(0.08, 4, low_utilization_seconds=20.0), Bounds(0, 3)
-    )
-    assert planning.planner(spec(scaling={"policy": "fixed", "minReplicas": 2})) == Planner(Fixed(2), Bounds(2, 10))
 
 
 STANDS = ServiceFacts(
