@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from everwarm_server.errors import InvalidInput
-from everwarm_server.protocol import fields, json_data, shapes, v2_binary
+from everwarm_server.protocol import description, fields, json_data, shapes, v2_binary
 from everwarm_server.protocol.sentences import shown
 from everwarm_server.protocol.tensors import (
     InferRequest,
@@ -190,15 +190,7 @@ def json_headers(body: bytes) -> Headers:
 
 def encode_metadata(metadata: ModelMetadata, versions: tuple[str, ...] = ()) -> bytes:
     """The body of GET /v2/models/{model}; `versions` default to the one that `metadata` has."""
-    return orjson.dumps(
-        {
-            "name": metadata.name,
-            "versions": list(versions or (metadata.version,)),
-            "platform": metadata.platform,
-            "inputs": [{"name": s.name, "datatype": s.datatype, "shape": s.shape} for s in metadata.inputs],
-            "outputs": [{"name": s.name, "datatype": s.datatype, "shape": s.shape} for s in metadata.outputs],
-        }
-    )
+    return orjson.dumps(description.model_metadata(metadata, versions))
 
 
 def encode_error(sentence: str) -> bytes:

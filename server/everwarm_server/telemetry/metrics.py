@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from everwarm_server.telemetry import cold
 from everwarm_server.telemetry.dispersion import ArrivalCounts
 from everwarm_server.telemetry.series import Counters, Histogram, Series
+from everwarm_server.telemetry.totals import Totals
 
 BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -40,6 +41,8 @@ class ModelMetrics:
         in_flight: requests that arrived and are not answered yet.
         is_ready: loaded, warmed and not draining.
         phase_seconds: how long each phase of loading took.
+        last_arrival_seconds: unix time of the last request; 0: none yet.
+        failure_seconds: that requests took which were answered with an error.
         series: all that is counted, by name.
     """
 
@@ -49,6 +52,7 @@ class ModelMetrics:
         self.in_flight = 0
         self.is_ready = False
         self.phase_seconds: dict[str, float] = {}
+        self.last_arrival_seconds = self.failure_seconds = 0.0
         self.series: dict[str, Series] = {}
         self._arrivals = arrivals
         self._ready_seconds = math.inf
@@ -73,6 +77,7 @@ class ModelMetrics:
     def arrived(self, now_seconds: float) -> None:
         """A request to the model is here. Until `answered` is called for it, the model is not closed."""
         self.in_flight += 1
+        self.last_arrival_seconds = now_seconds
         self._arrivals.record(now_seconds)
 
     def answered(self, code: int, duration_seconds: float) -> None:
@@ -80,6 +85,8 @@ class ModelMetrics:
         self.in_flight -= 1
         if code != CLIENT_GONE:
             self._request_seconds.observe(duration_seconds)
+            if code >= 400:
+                self.failure_seconds += duration_seconds
         text = str(code)
         self._by_code[text] = self._by_code.get(text, 0) + 1
 
@@ -94,6 +101,23 @@ class ModelMetrics:
         """The model has computed for it."""
         self._queue_seconds.observe(queue_seconds)
         self._inference_seconds.observe(inference_seconds)
+
+    def totals(self) -> Totals:
+        """All that was counted, without its distributions."""
+        successes = self._by_code["200"]
+        inferences = self._inference_seconds.count
+        batches = self.series.get("everwarm_batch_rows")
+        return Totals(
+            successes=successes,
+            failures=sum(self._by_code.values()) - successes - self._by_code.get(str(CLIENT_GONE), 0),
+            success_seconds=self._request_seconds.total - self.failure_seconds,
+            failure_seconds=self.failure_seconds,
+            inferences=inferences,
+            executions=batches.count if isinstance(batches, Histogram) and batches.count else inferences,
+            queue_seconds=self._queue_seconds.total,
+            inference_seconds=self._inference_seconds.total,
+            last_arrival_seconds=self.last_arrival_seconds,
+        )
 
     def phase(self, name: str, duration_seconds: float) -> None:
         """A phase of loading is over."""
