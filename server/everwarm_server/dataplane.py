@@ -1,10 +1,11 @@
 """The one path of a request, whatever protocol it came by: ready, valid, its turn, the model, the outputs asked for."""
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
@@ -24,6 +25,7 @@ from everwarm_server.protocol.tensors import (
 )
 from everwarm_server.protocol.validate import check_inputs
 from everwarm_server.runtime.base import Runtime
+from everwarm_server.streaming import Streaming
 from everwarm_server.telemetry.metrics import ModelMetrics
 from everwarm_server.turns import Run, Turns
 
@@ -189,6 +191,31 @@ class DataPlane:
             if ticket is not None:
                 self.admission.give_up(ticket)
             raise
+
+    async def stream(
+        self, request: InferRequest, arrival: Arrival, client: Client
+    ) -> AsyncGenerator[InferResponse, None]:
+        """The answers to one request as the model gives them; it has a thread until the last. Close it to stop it.
+
+        Raises:
+            ModelNotReady, InvalidInput, Overloaded, DeadlineExceeded, InferenceFailed: see errors.py; the last two
+                also after some answers.
+            ClientGone: the client left.
+        """
+        runtime = self._ready_runtime()
+        check_inputs(request, runtime.metadata)
+        self.metrics.accepted(arrival.request_start, arrival.unix_seconds)
+        inputs = {tensor.name: tensor.data for tensor in request.inputs}
+        streaming: Streaming[_Outputs] = Streaming(self.admission, client)
+        streaming.start(partial(runtime.stream, inputs, request.parameters))
+        try:
+            async with contextlib.aclosing(streaming.answers(arrival.deadline_seconds)) as answers:
+                async for outputs in answers:
+                    selected = select(outputs, request.outputs, runtime.metadata)
+                    yield InferResponse(self.name, self.version, selected, request.id)
+        finally:
+            if streaming.start_seconds:
+                self.metrics.inferred(streaming.start_seconds - arrival.monotonic_seconds, streaming.seconds)
 
     def _response(self, request: InferRequest, arrival: Arrival, run: Run) -> InferResponse | Exception:
         self.metrics.inferred(run.start - arrival.monotonic_seconds, run.end - run.start)

@@ -88,6 +88,17 @@ class Endpoint(NamedTuple):
     plane: DataPlane
     codec: Codec
 
+    async def decode(self, head: Head, body: Body) -> Decoded:
+        """A request, and the way to encode each response to it.
+
+        Raises:
+            ModelNotReady, InvalidInput: see errors.py.
+        """
+        metadata = self.plane.metadata()
+        if self.codec.json_bytes(head, body) >= LARGE_JSON_BYTES:
+            return await asyncio.to_thread(self.codec.decode, head, body, metadata)
+        return self.codec.decode(head, body, metadata)
+
 
 class Job:
     """One request with its whole body.
@@ -203,11 +214,10 @@ class Inference:
         reply = refuse  # until the body is read
         try:
             endpoint.plane.metadata()
-            encoding = compression.encoding(request.head)
-            body = await read_body(request, self.max_body_bytes)
+            body, encoding = await self.read(request)
             reply = respond
             if encoding is not None:
-                body = await self._inflated(body, encoding)
+                body = await self.inflated(body, encoding)
             answer = await self._infer(endpoint, request, arrival, body)
         except ClientGone:
             raise
@@ -219,7 +229,21 @@ class Inference:
         await reply(request, answer)
         return answer.code
 
-    async def _inflated(self, body: Body, encoding: str) -> Body:
+    async def read(self, request: Exchange) -> tuple[Body, str | None]:
+        """The whole body as it came, and how it is packed.
+
+        Raises:
+            TooLarge, Refused, ClientGone: see read_body.
+        """
+        encoding = compression.encoding(request.head)
+        return await read_body(request, self.max_body_bytes), encoding
+
+    async def inflated(self, body: Body, encoding: str) -> Body:
+        """A packed body, unpacked.
+
+        Raises:
+            InvalidInput: it is damaged, or too large.
+        """
         inflate = partial(compression.inflate, body, encoding, self.max_body_bytes)
         return inflate() if compression.is_quick(body, encoding) else await asyncio.to_thread(inflate)
 

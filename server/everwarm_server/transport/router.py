@@ -30,13 +30,14 @@ from everwarm_server.transport.http import (
     respond,
 )
 from everwarm_server.transport.inference import Endpoint, Inference, v1, v2
+from everwarm_server.transport.streaming import Streams, generate, infer_stream
 
 Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 _Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
 _GET: Final = ("GET", "HEAD")
 _PROBES: Final = "/v2/health/"
 _OTHER_INFERENCE: Final = re.compile(
-    r"/v2/models/(?P<v2>.+?)(?:/versions/(?P<v2_version>[^/]*))?/infer"
+    r"/v2/models/(?P<v2>.+?)(?:/versions/(?P<v2_version>[^/]*))?/(?:infer|generate)(?:_stream)?"
     r"|/v1/models/(?P<v1>.+?)(?:/versions/(?P<v1_version>[^/]*))?:predict"
 )
 
@@ -57,16 +58,25 @@ class Router:
         if metrics_here:
             self._routes["/metrics"] = (_GET, self._metrics)
         self._endpoints: dict[bytes, Endpoint] = {}
+        self._streaming: dict[bytes, Endpoint] = {}
+        self._streams = Streams(inference)
         self.hot = Hot(inference, self._endpoints, self._token)
         repository.observe(self._model_changed)
 
     def _model_changed(self, name: str, version: str | None, plane: DataPlane | None) -> None:
         versions = "" if version is None else f"/versions/{version}"
-        for path, codec in ((f"/v2/models/{name}{versions}/infer", v2), (f"/v1/models/{name}{versions}:predict", v1)):
+        base = f"/v2/models/{name}{versions}"
+        for endpoints, path, codec in (
+            (self._endpoints, f"{base}/infer", v2),
+            (self._endpoints, f"/v1/models/{name}{versions}:predict", v1),
+            (self._endpoints, f"{base}/generate", generate),
+            (self._streaming, f"{base}/generate_stream", generate),
+            (self._streaming, f"{base}/infer_stream", infer_stream),
+        ):
             if plane is None:
-                del self._endpoints[path.encode()]
+                del endpoints[path.encode()]
             else:
-                self._endpoints[path.encode()] = Endpoint(plane, codec())
+                endpoints[path.encode()] = Endpoint(plane, codec())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -75,10 +85,11 @@ class Router:
             error = Unauthorized("This request needs the token of this server: Authorization: Bearer TOKEN.")
             await refuse(request, error_answer(error))
             return
-        endpoint = self._endpoints.get(request.path.encode())
-        if endpoint is not None and request.method == "POST":
-            await self._inference.answer(endpoint, request)
-            return
+        for endpoints, answering in ((self._endpoints, self._inference), (self._streaming, self._streams)):
+            endpoint = endpoints.get(request.path.encode())
+            if endpoint is not None and request.method == "POST":
+                await answering.answer(endpoint, request)
+                return
         methods, handler = self._routes.get(request.path, ((), None))
         if handler is None:
             await self._other(scope, request)
