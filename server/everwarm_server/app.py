@@ -19,6 +19,7 @@ from everwarm_server.repository import Repository
 from everwarm_server.settings import Settings
 from everwarm_server.telemetry.metrics import Metrics
 from everwarm_server.transport.inference import Inference
+from everwarm_server.transport.limits import Limits, most_connections
 from everwarm_server.transport.listener import Listener, bind
 from everwarm_server.transport.router import Router, metrics_only
 
@@ -55,12 +56,13 @@ class Application:
         inference = Inference(settings.max_body_bytes, settings.compress_bytes)
         token = None if settings.api_token is None else settings.api_token.get_secret_value()
         router = Router(self._repository, inference, token, metrics_here=settings.metrics_port is None)
-        self._main = Listener(router, bind(settings.host, settings.port), settings.shutdown_seconds)
+        limits = _limits(settings)
+        self._main = Listener(router, bind(settings.host, settings.port), settings.shutdown_seconds, limits)
         self._listeners = [self._main]
         if settings.metrics_port is not None:
             # Closed last, so that the last requests are still scraped.
             socket = bind(settings.host, settings.metrics_port)
-            self._listeners.append(Listener(metrics_only(self._metrics), socket, 0.0))
+            self._listeners.append(Listener(metrics_only(self._metrics), socket, 0.0, limits))
 
     def _open(self, source: Source) -> DataPlane:
         settings = self._settings
@@ -143,6 +145,17 @@ class Application:
         for listener, task in zip(self._listeners, serving, strict=True):
             listener.should_exit = True
             await task
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        head_seconds=settings.head_seconds,
+        head_bytes=settings.max_header_bytes,
+        body_seconds=settings.body_seconds,
+        unread_seconds=settings.unread_seconds,
+        idle_seconds=settings.idle_seconds,
+        connections=min(settings.max_connections, most_connections()),
+    )
 
 
 def run(settings: Settings, start_seconds: float, first: "Future[Loaded]") -> int:

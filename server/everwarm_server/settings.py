@@ -65,8 +65,26 @@ class Settings(BaseSettings):
     compress_bytes: int = Field(
         default=16384,
         ge=0,
-        description="size in bytes from which answers are gzip for clients that accept it; 0: none",
+        description="size in bytes from which answers are zstd or gzip for clients that accept it; 0: none",
     )
+    head_seconds: float = Field(
+        default=10.0, gt=0, description="seconds from a request's first byte to the end of its headers"
+    )
+    body_seconds: float = Field(
+        default=10.0, gt=0, description="seconds that a request's body may take, and one more for each 4096 bytes of it"
+    )
+    unread_seconds: float = Field(
+        default=30.0, gt=0, description="seconds that a client may leave its answer unread, and one more for 4096 bytes"
+    )
+    idle_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        description="seconds after which a connection without a request is closed; longer than the proxies in front do",
+    )
+    max_connections: int = Field(
+        default=10_000, ge=1, description="connections at once; never more than the files that the process may open"
+    )
+    max_header_bytes: int = Field(default=65536, ge=1024, description="largest head of a request, in bytes")
     api_token: SecretStr | None = Field(
         default=None, min_length=1, description="bearer token that requests need; better given by the environment"
     )

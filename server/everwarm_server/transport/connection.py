@@ -1,42 +1,45 @@
-"""uvicorn's HTTP/1.1 connection with limits for slow clients, errors as JSON, and what a drain needs to know."""
+"""uvicorn's HTTP/1.1 connection with limits for slow clients, errors as JSON, and what a drain needs to know.
+
+Why this and not another server: docs/decisions/0005. A request that offers an upgrade is answered as if it had not;
+httptools would drop its body, which Java's client sends with each offer of HTTP/2.
+"""
 
 import array
 import asyncio
 import fcntl
 import termios
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from everwarm_server.protocol.v2_json import encode_error
 from everwarm_server.transport.hot import Cycle, Hot
-from everwarm_server.transport.http import CLIENT, CLOSE, JOIN_BYTES, Answer, scan
+from everwarm_server.transport.http import CLIENT, CLOSE, JOIN_BYTES, Answer, Refused, error_answer, scan, too_slow
+from everwarm_server.transport.limits import Limits, Patience, Phase
 
-HEAD_SECONDS: Final = 10.0  # from a request's first byte to the end of its headers
-HEAD_BYTES: Final = 65536  # of headers; they are read in pieces of up to 256 KiB, so this is no exact limit
-# Longer than the 90 s after which Go's clients (Knative's queue-proxy) close an idle connection: if we closed first, a
-# request might be on its way.
-IDLE_SECONDS: Final = 120
-HOT_BODY_SECONDS: Final = 1.0  # a body that takes longer is read by ASGI's way, which knows slow clients
+_FOLDED_PARTS: Final = 256  # of a body; a client may send it byte by byte, and each part weighs 40 bytes more
 
 
 class Connection(HttpToolsProtocol):
-    """One connection. uvicorn itself waits for ever for the first byte, and for the end of the headers."""
+    """One connection. uvicorn itself waits for ever for the first byte, and for the end of headers and body."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, limits: Limits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.last_read_seconds = self._quiet_since_seconds = self.loop.time()
-        self._idle_timer: asyncio.TimerHandle
-        self.gone = False
+        self._limits = limits
+        self._patience = Patience()
+        self._message_bytes = 0  # read since the last request was whole
+        self._refused: Refused | None = None  # by a callback of the parser
+        self._upgrading = False
+        self.last_read_seconds = self.loop.time()
+        self.gone = self.too_slow = False
         self.when_gone: Callable[[], None] | None = None
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
         self._hot: Hot | None = getattr(self.config.app, "hot", None)
         self._hot_cycle: Cycle | None = None  # the last
-        self._body: list[bytes] | None = None  # of a hot request, until it is whole
-        self._body_timer: asyncio.TimerHandle | None = None
+        self._hot_headers: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes | bytearray] | None = None  # of a hot request, until it is whole
         self._default_headers: list[tuple[bytes, bytes]] | None = None
         self._default_lines = b""
         self._closing = False
@@ -58,25 +61,61 @@ class Connection(HttpToolsProtocol):
         return count[0] > 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """The client may say nothing for as long as an idle connection may."""
+        """Refuse it where there are too many."""
         super().connection_made(transport)
-        self._close_if_idle()
+        if len(self.connections) > self._limits.connections:
+            sentence = f"This replica has {self._limits.connections} connections already; try again later."
+            self._say_and_close(503, sentence, b"retry-after: 1\r\n")
 
-    def _close_if_idle(self) -> None:
-        """One timer that looks back now and then; uvicorn starts and stops one for each request."""
-        left = float(self.timeout_keep_alive)
+    def close_if_overdue(self, now_seconds: float) -> None:
+        """Look whether the client is too slow; see limits.py."""
+        if self._patience.is_unread(self.transport.get_write_buffer_size(), now_seconds, self._limits):
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            phase = self._phase()
+            if self._patience.is_over(phase, self._message_bytes, now_seconds, self._limits):
+                self._give_up_on(phase)
+
+    def _phase(self) -> Phase:
+        if self._is_receiving_body() and not self.flow.read_paused:  # we pause while another one is in work
+            return Phase.BODY
         if self.idle:
-            left -= self.loop.time() - self._quiet_since_seconds
-            if left <= 0 and not self._head_bytes:
-                self.transport.close()
-                return
-        self._idle_timer = self.loop.call_later(max(left, 1.0), self._close_if_idle)
+            return Phase.HEAD if self._message_bytes else Phase.IDLE
+        return Phase.ANSWER
+
+    def _is_receiving_body(self) -> bool:
+        """Also where the answer did not wait for it."""
+        return self._body is not None or (isinstance(self.cycle, RequestResponseCycle) and self.cycle.more_body)
+
+    def _give_up_on(self, phase: Phase) -> None:
+        if phase is Phase.IDLE:
+            self.close_if_silent()
+        elif phase is Phase.HEAD:
+            self._say_and_close(408, "The headers came too slowly.")
+        elif self._body is not None:
+            self._body = None
+            cast("Cycle", self._hot_cycle).refuse(error_answer(too_slow()))
+        elif self.cycle.response_started:
+            self.transport.close()
+        else:
+            self.too_slow = True  # for whoever reads the body
+            self._say_and_close(408, str(too_slow()))
+
+    def close_if_silent(self) -> None:
+        """Close it, unless a request has come that was not read yet."""
+        if not self.has_unread_bytes():
+            self.transport.close()
+
+    def idle_seconds(self, now_seconds: float) -> float:
+        """How long it has been seen idle."""
+        return self._patience.idle_seconds(now_seconds)
 
     def on_message_begin(self) -> None:
         """Another request; what ASGI needs is made when it is asked."""
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
+        self._patience.restart()
 
     def _start_asgi(self) -> None:
         url, headers, expect_100_continue = self.url, self.headers, self.expect_100_continue
@@ -89,13 +128,37 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Take a plain inference request for ourselves; see hot.py."""
+        self._check_head()
+        if self.parser.should_upgrade():
+            self._upgrading = True
+            return
         cycle = self._plain()
         if cycle is None:
             self._start_asgi()
         else:
-            self._hot_cycle = cycle
+            self._hot_cycle, self._hot_headers = cycle, self.headers
             self.cycle = cycle  # type: ignore[assignment]  # it has what is used of uvicorn's
             self._body = []
+        # Trailers would be added to the headers, after these were checked (RFC 9110, 6.5.1: they must not be).
+        self.headers = deque(maxlen=0)  # type: ignore[assignment]  # only append() is called
+
+    def _check_head(self) -> None:
+        limits = self._limits
+        if len(self.headers) > limits.head_fields:
+            raise self._refuse(Refused(431, f"The request has more than {limits.head_fields} headers."))
+        if self._message_bytes > limits.head_bytes:
+            size_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if size_bytes > limits.head_bytes:
+                raise self._refuse(_head_too_large(limits))
+        if self.parser.get_http_version() not in {"1.1", "1.0"}:
+            raise self._refuse(Refused(505, "This server speaks HTTP/1.1."))
+        if self.parser.should_upgrade() and self.parser.get_method() == b"CONNECT":
+            raise self._refuse(Refused(405, "This server is no proxy: CONNECT is not allowed."))
+
+    def _refuse(self, refused: Refused) -> Refused:
+        """For a callback of the parser to raise; the parser hides what it was."""
+        self._refused = refused
+        return refused
 
     def _plain(self) -> Cycle | None:
         if self._hot is None or not self._is_next() or self.expect_100_continue or self.flow.write_paused:
@@ -117,34 +180,38 @@ class Connection(HttpToolsProtocol):
         """Keep a part of the body."""
         if self._body is None:
             super().on_body(body)
-        else:
-            self._body.append(body)
+            return
+        self._body.append(body)
+        if len(self._body) > _FOLDED_PARTS:
+            first = self._body[0] if isinstance(self._body[0], bytearray) else bytearray(self._body[0])
+            first += b"".join(self._body[1:])
+            self._body = [first]
 
     def on_message_complete(self) -> None:
         """The body is whole."""
-        # It may be answered before data_received() ends, which then sees an idle connection.
-        self._head_bytes = 0
-        self._stop_head_timer()
-        cycle = cast("Cycle", self._hot_cycle)
-        if self._body is not None and cycle.outlived:
-            self._stop_body_timer()
-            self._hand_over()
+        if self._upgrading:
+            return
+        self._message_bytes = 0  # first: it may be answered before data_received() ends
         if self._body is None:
             super().on_message_complete()
+            self.cycle.more_body = False  # also where it was answered already
             return
         parts, self._body = self._body, None
-        self._stop_body_timer()
-        # Where there are several parts, an array that a model may write to, which saves it a copy.
-        cycle.start(parts[0] if len(parts) == 1 else bytearray().join(parts))
+        cycle = cast("Cycle", self._hot_cycle)
+        if cycle.outlived:
+            self._hand_over(parts)
+        else:
+            # Where there are several parts, an array that a model may write to, which saves it a copy.
+            cycle.start(parts[0] if len(parts) == 1 else bytearray().join(parts))
 
-    def _hand_over(self) -> None:
-        """Let ASGI read the body on."""
-        parts, self._body = self._body or [], None
+    def _hand_over(self, parts: list[bytes | bytearray]) -> None:
+        """Let ASGI answer it."""
         self.cycle = None  # type: ignore[assignment]  # as before its headers
-        self._body_timer = None
+        self.headers = self._hot_headers
         self._start_asgi()
         for part in parts:
-            super().on_body(part)
+            super().on_body(bytes(part))
+        super().on_message_complete()
 
     def _write(self, answer: Answer, keep_alive: bool) -> None:
         if self.server_state.default_headers is not self._default_headers:
@@ -168,7 +235,6 @@ class Connection(HttpToolsProtocol):
         """Go on with a request that came meanwhile."""
         self.server_state.total_requests += 1
         if not self.transport.is_closing():
-            self._quiet_since_seconds = self.loop.time()
             self.flow.resume_reading()
             if self.pipeline:
                 self._start_asgi_task(*self.pipeline.pop())
@@ -179,31 +245,33 @@ class Connection(HttpToolsProtocol):
             self._hot_cycle.stop()
 
     def data_received(self, data: bytes) -> None:
-        """Read on, and see that the headers come to an end."""
+        """Read on."""
         self.last_read_seconds = self.loop.time()
-        self._head_bytes += len(data)
+        self._message_bytes += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # not offered; the request is answered as any other
+        except httptools.HttpParserUpgrade as upgrade:
+            self._feed_without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
-            return
-        if self._body is not None and self._body_timer is None:
-            self._body_timer = self.loop.call_later(HOT_BODY_SECONDS, self._hand_over)
-        if not self.idle:
-            self._head_bytes = 0
-            self._stop_head_timer()
-            return
-        if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self._say_and_close(431, f"The headers are larger than {HEAD_BYTES} bytes.")
-        elif self._head_bytes and self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
+            if self._refused is not None:
+                self._say_and_close(self._refused.code, str(self._refused))
+            else:
+                self.send_400_response("Invalid HTTP request received.")
+        else:
+            if self._message_bytes > self._limits.head_bytes and self._phase() is Phase.HEAD:
+                refused = _head_too_large(self._limits)
+                self._say_and_close(refused.code, str(refused))
+
+    def _feed_without_upgrade(self, rest: bytes) -> None:
+        """Give the parser the same request again, but for the offer."""
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        self._upgrading = False
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
-        self._stop_head_timer()
-        self._stop_body_timer()
         super().connection_lost(exc)
         if self._body is not None:
             self._body = None
@@ -211,24 +279,17 @@ class Connection(HttpToolsProtocol):
         self.gone = True
         if self.when_gone is not None:
             self.when_gone()
-        self._idle_timer.cancel()
-
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _stop_body_timer(self) -> None:
-        if self._body_timer is not None:
-            self._body_timer.cancel()
-            self._body_timer = None
 
     def send_400_response(self, msg: str) -> None:
         """Say that it was not HTTP, and close."""
         self._say_and_close(400, msg)
 
-    def _say_and_close(self, code: int, sentence: str) -> None:
+    def _say_and_close(self, code: int, sentence: str, lines: bytes = b"") -> None:
         body = encode_error(sentence)
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[code] + head + body)
+        head = b"content-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[code] + head % (len(body), lines) + body)
         self.transport.close()
+
+
+def _head_too_large(limits: Limits) -> Refused:
+    return Refused(431, f"The headers are larger than {limits.head_bytes} bytes.")

@@ -105,6 +105,12 @@ class Cycle:
         self._endpoint.plane.metrics.arrived(self._unix_seconds)
         self._count(CLIENT_GONE)
 
+    def refuse(self, answer: Answer) -> None:
+        """End it, and the connection with it, before its body is whole."""
+        self._endpoint.plane.metrics.arrived(self._unix_seconds)
+        self.keep_alive = False
+        self._finish(answer)
+
     def stop(self) -> None:
         """The server's time is over."""
         job = self._job

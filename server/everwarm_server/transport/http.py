@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from everwarm_server.admission import Client, ClientGone
 from everwarm_server.errors import (
@@ -34,8 +34,6 @@ CLIENT: Final = "everwarm.client"  # key of a scope, where our connections put t
 JOIN_BYTES: Final = 65536  # below this, one write of a copy costs less than several writes
 SMALL_BODY_BYTES: Final = 65536
 LINGER_SECONDS: Final = 2.0  # in which a client that is still sending may read why it was refused
-BODY_GRACE_SECONDS: Final = 10.0
-BODY_BYTES_PER_SECOND: Final = 4096  # a client that sends slower than this after the grace is cut off
 _LOG: Final = logging.getLogger(__name__)
 
 _WANTED: Final = frozenset(
@@ -73,10 +71,18 @@ class Answer(NamedTuple):
     chunks: Chunks
 
 
+class Sender(Client, Protocol):
+    """The client of a connection."""
+
+    too_slow: bool
+    """Whether the connection was ended since the body came too slowly."""
+
+
 class Unwatched:
     """The client of a connection that does not say when it ends."""
 
     gone = False
+    too_slow = False
     when_gone: Callable[[], None] | None = None
 
 
@@ -87,7 +93,7 @@ class Exchange:
     method: str
     path: str
     head: Head
-    client: Client
+    client: Sender
     receive: Receive
     send: Send
 
@@ -143,44 +149,32 @@ def error_answer(error: Any) -> Answer:
 
 
 async def read_body(request: Exchange, max_bytes: int) -> Body:
-    """The whole body.
+    """The whole body. Our connections see to it that it comes to an end: limits.py.
 
     Raises:
         TooLarge: it is, or says that it will be, larger than `max_bytes`.
-        Refused: it comes too slowly.
+        Refused: it came too slowly.
         ClientGone: it broke off.
     """
     length = request.head.get(b"content-length")
     if length is not None and int(length) > max_bytes:
         raise TooLarge(f"The body has {int(length)} bytes; this server accepts at most {max_bytes}.")
     message = await request.receive()
-    body: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        if len(body) > max_bytes:
-            raise TooLarge(f"The body is larger than the {max_bytes} bytes that this server accepts.")
-        return body
-    return await _read_on(request.receive, message, max_bytes)
+    body: bytes | bytearray = message.get("body", b"")
+    while message["type"] == "http.request" and len(body) <= max_bytes:
+        if not message.get("more_body", False):
+            return body
+        body = body if isinstance(body, bytearray) else bytearray(body)
+        message = await request.receive()
+        body += message.get("body", b"")
+    if len(body) > max_bytes:
+        raise TooLarge(f"The body is larger than the {max_bytes} bytes that this server accepts.")
+    raise too_slow() if request.client.too_slow else ClientGone
 
 
-async def _read_on(receive: Receive, message: MutableMapping[str, Any], max_bytes: int) -> Body:
-    chunks: list[bytes] = []
-    size = 0
-    start = asyncio.get_running_loop().time()
-    try:
-        async with asyncio.timeout(BODY_GRACE_SECONDS) as limit:
-            while True:
-                if message["type"] != "http.request":
-                    raise ClientGone
-                chunks.append(message.get("body", b""))
-                size += len(chunks[-1])
-                if size > max_bytes:
-                    raise TooLarge(f"The body is larger than the {max_bytes} bytes that this server accepts.")
-                if not message.get("more_body", False):
-                    return b"".join(chunks)
-                limit.reschedule(start + BODY_GRACE_SECONDS + size / BODY_BYTES_PER_SECOND)
-                message = await receive()
-    except TimeoutError:
-        raise Refused(408, f"The body came too slowly: {size} bytes so far.") from None
+def too_slow() -> Refused:
+    """What is said to a client whose body does not come to an end."""
+    return Refused(408, "The body came too slowly.")
 
 
 async def respond(request: Exchange, answer: Answer) -> None:

@@ -12,12 +12,14 @@ import select
 import socket
 import struct
 from collections.abc import Generator
+from functools import partial
 from typing import Any, Final, cast
 
 import uvicorn
 
-from everwarm_server.transport.connection import IDLE_SECONDS, Connection
+from everwarm_server.transport.connection import Connection
 from everwarm_server.transport.http import CLOSE
+from everwarm_server.transport.limits import FULL, ROOMY, Limits
 from everwarm_server.transport.router import Asgi
 
 SILENCE_SECONDS: Final = 1.0  # after which a connection without a request is taken for an idle one
@@ -25,6 +27,7 @@ BACKLOG: Final = 2048
 _SO_ATTACH_FILTER: Final = 26  # of Linux; not in Python's socket module
 LAST_WORDS_SECONDS: Final = 1.0  # in which a request that was cut off is told so
 _TICK_SECONDS: Final = 0.02
+_UVICORN_TICK_SECONDS: Final = 0.1
 ACCEPT_TURNS: Final = 1000
 HANDSHAKE_SECONDS: Final = 0.1  # in which a handshake that had begun before comes to its end
 
@@ -57,10 +60,13 @@ def drop_new(listening: socket.socket) -> None:
 class Listener(uvicorn.Server):
     """One port. `serve_until_exit` returns after `should_exit` was set and the connections have ended."""
 
-    def __init__(self, app: Asgi, listening: socket.socket, shutdown_seconds: float) -> None:
+    def __init__(
+        self, app: Asgi, listening: socket.socket, shutdown_seconds: float, limits: Limits | None = None
+    ) -> None:
+        limits = limits or Limits()
         config = uvicorn.Config(
             cast("Any", app),  # our types of the messages are looser than uvicorn's
-            http=Connection,
+            http=cast("type[asyncio.Protocol]", partial(Connection, limits=limits)),
             loop="none",
             ws="none",
             lifespan="off",
@@ -68,10 +74,11 @@ class Listener(uvicorn.Server):
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=IDLE_SECONDS,
             backlog=BACKLOG,
         )
         super().__init__(config)
+        self._limits = limits
+        self._ticks_per_look = max(1, int(limits.look_seconds / _UVICORN_TICK_SECONDS))
         self._listening = listening
         self._shutdown_seconds = shutdown_seconds
         self.unanswered = 0
@@ -96,6 +103,28 @@ class Listener(uvicorn.Server):
             self.config.encoded_headers = [*self.config.encoded_headers, CLOSE]
             self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
 
+    async def on_tick(self, counter: int) -> bool:
+        """Look at the connections now and then."""
+        if counter % self._ticks_per_look == 0:
+            self._close_overdue()
+        return await super().on_tick(counter)
+
+    def _close_overdue(self) -> None:
+        now_seconds = asyncio.get_running_loop().time()
+        connections = list(self._connections)
+        for connection in connections:
+            connection.close_if_overdue(now_seconds)
+        most = self._limits.connections
+        if len(connections) > FULL * most:
+            idle = [one for one in connections if one.idle_seconds(now_seconds) > 0]
+            idle.sort(key=lambda one: one.idle_seconds(now_seconds), reverse=True)
+            for connection in idle[: len(connections) - int(ROOMY * most)]:
+                connection.close_if_silent()
+
+    @property
+    def _connections(self) -> "set[Connection]":
+        return cast("set[Connection]", self.server_state.connections)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, then wait for the connections; `unanswered` says how many requests the time limit cut off."""
         del sockets
@@ -116,13 +145,14 @@ class Listener(uvicorn.Server):
     async def _finish(self, end: float) -> None:
         loop = asyncio.get_running_loop()
         closed = loop.time()
-        connections = cast("set[Connection]", self.server_state.connections)
+        connections = self._connections
         while connections and loop.time() < end and not self.force_exit:
             silent_since = loop.time() - SILENCE_SECONDS
             for connection in list(connections):
                 silent = max(closed, connection.last_read_seconds) <= silent_since
-                if connection.idle and silent and not connection.has_unread_bytes():
-                    connection.transport.close()
+                if connection.idle and silent:
+                    connection.close_if_silent()
+            self._close_overdue()
             await asyncio.sleep(_TICK_SECONDS)
         self.unanswered = sum(not connection.idle for connection in connections)
         for connection in list(connections):

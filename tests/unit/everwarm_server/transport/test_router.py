@@ -63,7 +63,7 @@ async def test_binary_goes_in_and_comes_out(repository: Repository, make_router:
             X,
             {"content-encoding": "br"},
             415,
-            "The body is encoded as 'br'; send it as gzip, as deflate or uncompressed.",
+            "The body is encoded as 'br'; send it as gzip, deflate or zstd, or uncompressed.",
         ),
         (
             "POST",
