@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 from everwarm_server.admission import Admission, Client, Done, Ticket
 from everwarm_server.errors import InferenceFailed, InvalidInput, ModelNotReady, ServingError
 from everwarm_server.placement import Placement
+from everwarm_server.protocol.description import Serving
 from everwarm_server.protocol.sentences import listed, shown
 from everwarm_server.protocol.tensors import (
     DATATYPES,
@@ -108,6 +109,24 @@ class DataPlane:
     def is_ready(self) -> bool:
         """Whether new requests should come here."""
         return self.is_loaded and not self._draining
+
+    @property
+    def streams(self) -> bool:
+        """Whether one request may have several answers.
+
+        Raises:
+            ModelNotReady: the model is still being loaded.
+        """
+        return self._ready_runtime().streams
+
+    def serving(self) -> Serving:
+        """How the model is served.
+
+        Raises:
+            ModelNotReady: it is still being loaded.
+        """
+        runtime = self._ready_runtime()
+        return Serving(instances=self.metrics.concurrency, on_gpu="cuda" in runtime.device, streams=runtime.streams)
 
     @property
     def in_use(self) -> bool:
