@@ -5,15 +5,15 @@ import gc
 import logging
 import signal
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import uvloop
 
-from everwarm_server import loading
-from everwarm_server.catalogue import Source
+from everwarm_server import loading, repository
+from everwarm_server.catalogue import Source, StartPlan
 from everwarm_server.dataplane import DataPlane
-from everwarm_server.errors import ServingError
 from everwarm_server.loading import Loaded
 from everwarm_server.repository import Repository
 from everwarm_server.settings import Settings
@@ -23,7 +23,12 @@ from everwarm_server.transport.limits import Limits, most_connections
 from everwarm_server.transport.listener import Listener, bind
 from everwarm_server.transport.router import Router, metrics_only
 
+if TYPE_CHECKING:
+    from everwarm_server.transport.grpc.listener import GrpcListener
+
+Loads: TypeAlias = Mapping[Source, Future[Loaded]]
 _LOG: Final = logging.getLogger(__name__)
+_Serving: TypeAlias = "dict[Listener | GrpcListener, asyncio.Task[None]]"
 
 
 class Signals:
@@ -44,25 +49,39 @@ class Signals:
 class Application:
     """One replica."""
 
-    def __init__(self, settings: Settings, start_seconds: float) -> None:
+    def __init__(self, settings: Settings, start_seconds: float, loads: Loads) -> None:
         self._settings = settings
         self._start_seconds = start_seconds
-        self._imports_seconds = 0.0
+        self._loads = dict(loads)
         self._metrics = Metrics(start_seconds)
         self._repository = Repository(
-            [settings.source()], self._metrics, self._open, self._load, settings.shutdown_seconds
+            settings.catalogue(), self._metrics, self._open, self._load, _patience(settings)
         )
-        ((_, self._plane),) = self._repository.start()
         inference = Inference(settings.max_body_bytes, settings.compress_bytes)
         token = None if settings.api_token is None else settings.api_token.get_secret_value()
         router = Router(self._repository, inference, token, metrics_here=settings.metrics_port is None)
         limits = _limits(settings)
         self._main = Listener(router, bind(settings.host, settings.port), settings.shutdown_seconds, limits)
-        self._listeners = [self._main]
+        self._listeners: list[Listener | GrpcListener] = [self._main]
+        if settings.grpc_port is not None:
+            self._listeners.append(self._grpc(settings.grpc_port, token))
+        self._closed_last: list[Listener | GrpcListener] = []  # so that the last requests are still scraped
         if settings.metrics_port is not None:
-            # Closed last, so that the last requests are still scraped.
             socket = bind(settings.host, settings.metrics_port)
-            self._listeners.append(Listener(metrics_only(self._metrics), socket, 0.0, limits))
+            self._closed_last.append(Listener(metrics_only(self._metrics), socket, 0.0, limits))
+
+    def _grpc(self, port: int, token: str | None) -> "GrpcListener":
+        from everwarm_server.transport.grpc.listener import GrpcListener  # 0.1 s that HTTP alone does not need
+
+        return GrpcListener(
+            (self._settings.host, port),
+            self._repository,
+            server_name=self._settings.server_name,
+            token=None if token is None else token.encode(),
+            max_message_bytes=self._settings.max_body_bytes,
+            connection_seconds=self._settings.grpc_connection_seconds,
+            shutdown_seconds=self._settings.shutdown_seconds,
+        )
 
     def _open(self, source: Source) -> DataPlane:
         settings = self._settings
@@ -72,24 +91,26 @@ class Application:
         )
 
     async def _load(self, source: Source) -> Loaded:
-        return await asyncio.wrap_future(loading.start(source))
+        begun = self._loads.pop(source, None)
+        return await asyncio.wrap_future(loading.start(source, politely=True) if begun is None else begun)
 
-    async def run(self, first: "Future[Loaded]") -> int:
-        """Serve until a signal or the failure of the model; return the exit code."""
+    async def run(self, plan: StartPlan) -> int:
+        """Serve until a signal, or until it is clear that no model can be served; return the exit code."""
+        starting = asyncio.create_task(self._repository.start(plan))
         signals = Signals()
-        serving = [asyncio.create_task(listener.serve_until_exit()) for listener in self._listeners]
+        listeners = [*self._listeners, *self._closed_last]
+        serving = {listener: asyncio.create_task(listener.serve_until_exit()) for listener in listeners}
         stopped = asyncio.create_task(signals.first.wait())
-        self._imports_seconds = self._age_seconds()
-        self._log("Listening", host=self._settings.host, port=self._main.port)
-        loaded = asyncio.wrap_future(first)
-        anything: set[asyncio.Future[Any]] = {loaded, stopped, *serving}
+        imports_seconds = self._age_seconds()
+        _LOG.info("Listening", extra={"host": self._settings.host, "port": self._main.port})
+        anything: set[asyncio.Future[Any]] = {starting, stopped, *serving}
         await asyncio.wait(anything, return_when=asyncio.FIRST_COMPLETED)
         code = 0
-        if loaded.done():
-            code = self._loaded(loaded)
+        if starting.done():
+            code = self._started(starting.result(), imports_seconds)
             if code == 0:
-                await asyncio.wait(anything - {loaded}, return_when=asyncio.FIRST_COMPLETED)
-        loaded.cancel()
+                await asyncio.wait(anything - {starting}, return_when=asyncio.FIRST_COMPLETED)
+        starting.cancel()
         if code == 0 and stopped.done():
             return await self._end(signals, serving)
         for task in serving:
@@ -97,30 +118,23 @@ class Application:
                 task.result()
         return code or 1
 
-    def _loaded(self, loaded: "asyncio.Future[Loaded]") -> int:
-        restart = "the process ends with code 1, for whoever started it to try again"
-        try:
-            result = loaded.result()
-        except ServingError as error:
-            _LOG.error("The model can't be served: %s; %s", str(error).rstrip("."), restart)
-            return 1
-        except Exception:  # noqa: BLE001 - whatever it is, it is logged and ends the process
-            _LOG.exception("The model can't be served: it failed to load; %s", restart)
+    def _started(self, wrong: dict[str, str], imports_seconds: float) -> int:
+        if wrong and not any(plane.is_loaded for plane in self._repository.planes()):
+            _LOG.error("No model can be served: the process ends with code 1, for whoever started it to try again")
             return 1
         gc.freeze()  # what is here stays; each collection would look at it again, for 3 % of the time of a small model
-        self._repository.serve(self._plane, result)
-        phases = {f"{phase}_seconds": round(seconds, 3) for phase, seconds in result.phase_seconds.items()}
-        phases |= {"imports_seconds": self._imports_seconds, "since_start_seconds": self._age_seconds()}
-        self._log("Ready", device=result.runtime.device, **phases)
+        extra = {"models": self._repository.names, "imports_seconds": imports_seconds}
+        extra["since_start_seconds"] = self._age_seconds()
+        if wrong:
+            _LOG.warning("Not ready, and serves the other models", extra=extra | {"wrong": sorted(wrong)})
+        else:
+            _LOG.info("Ready", extra=extra)
         return 0
 
     def _age_seconds(self) -> float:
         return round(time.time() - self._start_seconds, 3)
 
-    def _log(self, message: str, **extra: object) -> None:
-        _LOG.info(message, extra={"model": self._plane.name, **extra})
-
-    async def _end(self, signals: Signals, serving: "list[asyncio.Task[None]]") -> int:
+    async def _end(self, signals: Signals, serving: "_Serving") -> int:
         name = signal.Signals(signals.number).name
         _LOG.info("Draining", extra={"signal": name, "drain_seconds": self._settings.drain_seconds})
         was_ready = self._repository.is_ready
@@ -134,17 +148,19 @@ class Application:
             return 128 + signals.number
         orderly.result()
         self._repository.close()
-        if self._main.unanswered:
-            _LOG.warning("Stopped with requests unanswered", extra={"unanswered": self._main.unanswered})
+        unanswered = sum(listener.unanswered for listener in self._listeners)
+        if unanswered:
+            _LOG.warning("Stopped with requests unanswered", extra={"unanswered": unanswered})
             return 1
         _LOG.info("Stopped")
         return 0
 
-    async def _drain(self, serving: "list[asyncio.Task[None]]", drain_seconds: float) -> None:
+    async def _drain(self, serving: "_Serving", drain_seconds: float) -> None:
         await asyncio.sleep(drain_seconds)
-        for listener, task in zip(self._listeners, serving, strict=True):
-            listener.should_exit = True
-            await task
+        for listeners in (self._listeners, self._closed_last):
+            for listener in listeners:
+                listener.should_exit = True
+            await asyncio.gather(*(serving[listener] for listener in listeners))
 
 
 def _limits(settings: Settings) -> Limits:
@@ -158,12 +174,28 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def run(settings: Settings, start_seconds: float, first: "Future[Loaded]") -> int:
+def _patience(settings: Settings) -> repository.Limits:
+    return repository.Limits(
+        memory_bytes=settings.model_memory_bytes,
+        wait_seconds=settings.model_wait_seconds,
+        waiting=settings.queue_size + settings.concurrency,
+        close_seconds=settings.shutdown_seconds,
+        by_request=settings.manages,
+    )
+
+
+def run(settings: Settings, start_seconds: float, plan: StartPlan, loads: Loads) -> int:
     """Serve until the end; return the exit code.
+
+    Args:
+        settings: how.
+        start_seconds: unix time of the start of the process.
+        plan: the models to begin with.
+        loads: loads of them that have begun already.
 
     Raises:
         OSError: a port can't be had.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        application = Application(settings, start_seconds)
-        return runner.run(application.run(first))
+        application = Application(settings, start_seconds, loads)
+        return runner.run(application.run(plan))

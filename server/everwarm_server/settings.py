@@ -3,16 +3,16 @@
 import argparse
 import ipaddress
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from everwarm_server.catalogue import Source
+from everwarm_server.catalogue import NAME_PATTERN, Catalogue, ModelSpec, Source
 
 PREFIX: Final = "EVERWARM_"
-_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
 
 
 class SettingsError(Exception):
@@ -20,12 +20,32 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """How one replica serves one model."""
+    """How one replica serves one model, or several."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", populate_by_name=True)
 
-    model_uri: str = Field(description="where the model lies: a path, file://, s3://, gs://, az:// or https://")
-    model_name: Annotated[str, Field(pattern=_NAME_PATTERN)] = Field(
+    model_uri: str = Field(
+        default="", description="where the model lies: a path, file://, s3://, gs://, az:// or https://"
+    )
+    models: Path | None = Field(
+        default=None, description="instead of one model: a directory of models, or a list of them in TOML"
+    )
+    model_memory_bytes: int | None = Field(
+        default=None,
+        ge=1,
+        description="what all models may take in memory; the others are loaded when they are asked for (default: no limit)",
+    )
+    model_wait_seconds: float = Field(
+        default=60.0, gt=0, description="seconds that a request waits for a model that is loaded for it"
+    )
+    management: bool | None = Field(
+        default=None,
+        description="load and unload models by request (default: on loopback, and where there is a management token)",
+    )
+    management_token: SecretStr | None = Field(
+        default=None, min_length=1, description="bearer token that those requests need instead of the other one"
+    )
+    model_name: Annotated[str, Field(pattern=NAME_PATTERN)] = Field(
         default="", description="the model's name in URLs (default: the last part of the URI)"
     )
     model_format: Literal["onnx", "torch", "python"] | None = Field(
@@ -42,6 +62,18 @@ class Settings(BaseSettings):
     )
     metrics_port: int | None = Field(
         default=None, ge=0, le=65535, description="port of /metrics alone, without a token (default: on the main port)"
+    )
+    grpc_port: int | None = Field(
+        default=None, ge=0, le=65535, description="port of the V2 protocol over gRPC (default: none)"
+    )
+    grpc_connection_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="seconds after which gRPC clients are asked to connect anew; a drain with such takes as long",
+    )
+    server_name: Annotated[str, Field(pattern=NAME_PATTERN)] = Field(
+        default="everwarm", description="the server's name in its metadata"
     )
     concurrency: int = Field(default=1, ge=1, le=1024, description="requests executed at once")
     queue_size: int = Field(
@@ -74,7 +106,7 @@ class Settings(BaseSettings):
         default=10.0, gt=0, description="seconds that a request's body may take, and one more for each 4096 bytes of it"
     )
     unread_seconds: float = Field(
-        default=30.0, gt=0, description="seconds that a client may leave its answer unread, and one more for 4096 bytes"
+        default=30.0, gt=0, description="seconds that a client may take nothing of its answer"
     )
     idle_seconds: float = Field(
         default=120.0,
@@ -105,16 +137,44 @@ class Settings(BaseSettings):
         return values
 
     @model_validator(mode="after")
+    def _one_way_to_name_models(self) -> "Settings":
+        if bool(self.model_uri) == (self.models is not None):
+            given = "both are set" if self.model_uri else "neither is set"
+            raise ValueError(f"set {PREFIX}MODEL_URI for one model, or {PREFIX}MODELS for several; {given}")
+        return self
+
+    @model_validator(mode="after")
     def _secure_by_default(self) -> "Settings":
         if not is_loopback(self.host) and self.api_token is None and not self.allow_unauthenticated:
             raise ValueError(
                 f"the host {self.host} can be reached by others, so requests need a token: set {PREFIX}API_TOKEN, or "
                 f"{PREFIX}ALLOW_UNAUTHENTICATED=true where the network keeps strangers out"
             )
+        if self.management and not is_loopback(self.host) and self.api_token is None and self.management_token is None:
+            raise ValueError(
+                f"whoever reaches {self.host} could load and unload models: set {PREFIX}MANAGEMENT_TOKEN, or "
+                f"{PREFIX}MANAGEMENT=false"
+            )
         return self
 
+    @property
+    def manages(self) -> bool:
+        """Whether models may be loaded and unloaded by request."""
+        if self.management is None:
+            return is_loopback(self.host) or self.management_token is not None
+        return self.management
+
+    def catalogue(self) -> Catalogue:
+        """The models."""
+        if self.models is None:
+            spec = ModelSpec(self.source())
+            return lambda: {spec.name: spec}
+        from everwarm_server import listing
+
+        return partial(listing.read, self.models, self.source())
+
     def source(self) -> Source:
-        """The one model."""
+        """The one model, or what several have in common."""
         return Source(
             name=self.model_name,
             uri=self.model_uri,
@@ -146,7 +206,7 @@ def parser() -> argparse.ArgumentParser:
     """The flags, one for each setting."""
     made = argparse.ArgumentParser(
         prog="python -m everwarm_server",
-        description="Serve one model by the V1 and V2 inference protocols.",
+        description="Serve models by the V1 and V2 inference protocols.",
         epilog="Each flag can be given by the environment instead; flags win.",
         allow_abbrev=False,
     )

@@ -40,6 +40,7 @@ class Message(NamedTuple):
 
     parsed: Any
     raw: list[memoryview]
+    typed_bytes: int  # of all that is not raw
 
     @property
     def model_name(self) -> str:
@@ -64,7 +65,7 @@ def parse(envelope: Envelope) -> Message:
         InvalidInput: it is none.
     """
     try:
-        return Message(InferRequestMessage.FromString(envelope.rest), envelope.raw)
+        return Message(InferRequestMessage.FromString(envelope.rest), envelope.raw, len(envelope.rest))
     except DecodeError:
         raise InvalidInput("The message is not a ModelInferRequest in protocol buffers' wire format.") from None
 

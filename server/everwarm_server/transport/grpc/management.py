@@ -1,0 +1,137 @@
+"""All of GRPCInferenceService but inference: health, metadata, configuration, statistics, the repository of models."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+import grpc
+
+from everwarm_server.errors import ModelNotReady
+from everwarm_server.protocol import description
+from everwarm_server.protocol.grpc_description import serialized
+from everwarm_server.protocol.grpc_messages import message_class
+from everwarm_server.repository import Repository
+from everwarm_server.transport.grpc.status import Status, abort, status
+
+Method: TypeAlias = Callable[[Any], Awaitable[bytes]]
+
+_MEMORY: Final = "Shared memory is not offered: send tensors in raw_input_contents, which are read without a copy."
+_TRACE: Final = (
+    "Trace settings are not offered here: they are given by OpenTelemetry's variables (OTEL_*) at the start."
+)
+_LOGS: Final = "Log settings are not offered: the log goes to stdout, a JSON object a line."
+NOT_OFFERED: Final = {
+    **{
+        f"{kind}SharedMemory{verb}": _MEMORY
+        for kind in ("System", "Cuda")
+        for verb in ("Status", "Register", "Unregister")
+    },
+    "TraceSetting": _TRACE,
+    "LogSettings": _LOGS,
+}
+
+
+class Management:
+    """Answers such calls."""
+
+    def __init__(self, repository: Repository, server_name: str) -> None:
+        self._repository = repository
+        self._server_name = server_name
+        self._methods: dict[str, Method] = {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelReady": self._model_ready,
+            "ModelMetadata": self._model_metadata,
+            "ModelConfig": self._model_config,
+            "ModelStatistics": self._model_statistics,
+            "RepositoryIndex": self._repository_index,
+            "RepositoryModelLoad": self._load,
+            "RepositoryModelUnload": self._unload,
+        }
+
+    def handlers(self) -> dict[str, Any]:
+        """By the names of the methods."""
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(
+                _answered(method), message_class(f"inference.{name}Request").FromString
+            )
+            for name, method in self._methods.items()
+        }
+        return handlers | {
+            name: grpc.unary_unary_rpc_method_handler(_refused(sentence)) for name, sentence in NOT_OFFERED.items()
+        }
+
+    async def _server_live(self, request: Any) -> bytes:
+        del request
+        return serialized("ServerLiveResponse", {"live": True})
+
+    async def _server_ready(self, request: Any) -> bytes:
+        del request
+        return serialized("ServerReadyResponse", {"ready": self._repository.is_ready})
+
+    async def _server_metadata(self, request: Any) -> bytes:
+        del request
+        return serialized("ServerMetadataResponse", description.server_metadata(self._server_name))
+
+    async def _model_ready(self, request: Any) -> bytes:
+        try:
+            self._repository.find(request.name, request.version or None).check_ready()
+        except ModelNotReady:
+            return serialized("ModelReadyResponse", {"ready": False})
+        return serialized("ModelReadyResponse", {"ready": True})
+
+    async def _model_metadata(self, request: Any) -> bytes:
+        plane = self._repository.find(request.name, request.version or None)
+        versions = [request.version] if request.version else self._repository.versions(request.name)
+        return serialized("ModelMetadataResponse", description.model_metadata(plane.metadata(), versions))
+
+    async def _model_config(self, request: Any) -> bytes:
+        plane = self._repository.find(request.name, request.version or None)
+        config = description.model_config(plane.metadata(), plane.serving())
+        return serialized("ModelConfigResponse", {"config": config})
+
+    async def _model_statistics(self, request: Any) -> bytes:
+        if request.name:
+            planes = [self._repository.find(request.name, request.version or None)]
+        else:
+            planes = list(self._repository.planes())
+        counted = [(plane.name, plane.version, plane.metrics) for plane in planes]
+        return serialized("ModelStatisticsResponse", description.statistics(counted))
+
+    async def _repository_index(self, request: Any) -> bytes:
+        entries = [(entry.name, entry.version, str(entry.state), entry.reason) for entry in self._repository.index()]
+        models = description.repository_index(entries, ready_only=request.ready)
+        return serialized("RepositoryIndexResponse", {"models": models})
+
+    async def _load(self, request: Any) -> bytes:
+        name = _model_name(request)
+        await self._repository.load(name)
+        return serialized("RepositoryModelLoadResponse", {"model_name": name, "isLoaded": True})
+
+    async def _unload(self, request: Any) -> bytes:
+        name = _model_name(request)
+        await self._repository.unload(name)
+        return serialized("RepositoryModelUnloadResponse", {"model_name": name, "isUnloaded": True})
+
+
+def _model_name(request: Any) -> str:
+    """KServe's clients put it where Triton's put the name of a repository; see inference.proto."""
+    return str(request.model_name or request.repository_name)
+
+
+def _answered(method: Method) -> Callable[[Any, Any], Awaitable[bytes]]:
+    async def answer(request: Any, context: Any) -> bytes:
+        try:
+            return await method(request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            await abort(context, status(error))
+
+    return answer
+
+
+def _refused(sentence: str) -> Callable[[Any, Any], Awaitable[bytes]]:
+    async def refuse(request: Any, context: Any) -> bytes:
+        del request
+        await abort(context, Status(grpc.StatusCode.UNIMPLEMENTED, sentence, (), 501))
+
+    return refuse
