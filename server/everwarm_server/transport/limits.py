@@ -26,7 +26,8 @@ class Limits:
         head_fields: headers of a request.
         body_seconds: that a body may take, whatever its size, besides ...
         body_bytes_per_second: ... a second for as many bytes.
-        unread_seconds: that an answer may lie here unread, besides a second for `body_bytes_per_second`.
+        unread_seconds: that an answer may lie here while the client takes nothing of it; besides, the whole of it a
+            second for `body_bytes_per_second`.
         idle_seconds: without a request. Longer than the 90 s after which Go's clients (Knative's queue-proxy) close an
             idle connection: if we closed first, a request might be on its way.
         connections: at once, on one port.
@@ -66,12 +67,12 @@ class Phase(Enum):
 class Patience:
     """How long a connection has been in its phase, and how long its answers lay unread. Times by any one clock."""
 
-    __slots__ = ("_most_unread_bytes", "_phase", "_phase_since", "_unread_since")
+    __slots__ = ("_most_unread_bytes", "_phase", "_phase_since", "_taken_at", "_unread_bytes", "_unread_since")
 
     def __init__(self) -> None:
         self._phase: Phase | None = None
-        self._phase_since = self._unread_since = 0.0
-        self._most_unread_bytes = 0
+        self._phase_since = self._unread_since = self._taken_at = 0.0
+        self._unread_bytes = self._most_unread_bytes = 0
 
     def restart(self) -> None:
         """Something came that was waited for, such as another request."""
@@ -95,12 +96,15 @@ class Patience:
         return now_seconds - self._phase_since if self._phase is Phase.IDLE else 0.0
 
     def is_unread(self, unread_bytes: int, now_seconds: float, limits: Limits) -> bool:
-        """Whether the client has not taken what was written for it, for too long."""
-        if not unread_bytes:
-            self._most_unread_bytes = 0
-            return False
-        if not self._most_unread_bytes:
+        """Whether the client takes nothing of what was written for it, or too little, for too long."""
+        if not unread_bytes or not self._most_unread_bytes:
             self._unread_since = now_seconds
+            self._most_unread_bytes = 0
+        if not unread_bytes or unread_bytes < self._unread_bytes or not self._most_unread_bytes:
+            self._taken_at = now_seconds
+        self._unread_bytes = unread_bytes
         self._most_unread_bytes = max(self._most_unread_bytes, unread_bytes)
         allowed_seconds = limits.unread_seconds + self._most_unread_bytes / limits.body_bytes_per_second
-        return now_seconds - self._unread_since >= allowed_seconds
+        return unread_bytes > 0 and (
+            now_seconds - self._taken_at >= limits.unread_seconds or now_seconds - self._unread_since >= allowed_seconds
+        )

@@ -155,13 +155,25 @@ def test_whoever_sends_fast_enough_may_send_for_long() -> None:
     assert in_fake_time(scenario) is None
 
 
-@pytest.mark.parametrize(("unread_bytes", "aborted_after_seconds"), [(1, 30), (4096 * 60, 90), (0, None)])
-def test_whoever_does_not_read_is_cut_off(unread_bytes: int, aborted_after_seconds: float | None) -> None:
+@pytest.mark.parametrize(
+    ("unread", "aborted_after_seconds"),
+    [
+        (lambda second: 0, None),
+        (lambda second: 1, 30),
+        (lambda second: 10**6, 30),  # nothing is taken
+        (lambda second: 409_600 - second, 130),  # a byte a second
+        (lambda second: max(0, 10**6 - 10_000 * second), None),
+        (lambda second: 1 if second % 20 else 0, None),  # another answer each time
+        (lambda second: 10**6 + second, 30),  # more is written, and nothing taken
+    ],
+)
+def test_whoever_does_not_read_is_cut_off(unread: Callable[[int], int], aborted_after_seconds: float | None) -> None:
     async def scenario() -> float | None:
         connection, transport = opened(answer_seconds=0)
         connection.data_received(REQUEST)
-        transport.unread_bytes = unread_bytes
-        for second in range(100):
+        await asyncio.sleep(0.1)
+        for second in range(150):
+            transport.unread_bytes = unread(second)
             connection.close_if_overdue(float(second))
             if transport.aborted:
                 return float(second)
