@@ -1,111 +1,98 @@
 """Policies on one load, seed by seed: each sees the same requests, the same work and the same cold starts. Pure."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from everwarm_cli.options import Pattern, PolicyName
-from everwarm_cli.traces import Rates, Requests
+from everwarm_cli.loads import Load
+from everwarm_cli.policies import Choice, PolicyName
 from everwarm_planner.guardrails import Bounds
 from everwarm_planner.plan import Planner
 from everwarm_planner.policies import hpa, kpa
+from everwarm_planner.policies.base import Policy
 from everwarm_planner.policies.fixed import Fixed
+from everwarm_planner.policies.hybrid import Hybrid
 from everwarm_planner.policies.paper import Paper
-from everwarm_simulator import arrivals, report, run, workload
+from everwarm_planner.policies.schedule import Schedule, Window
+from everwarm_simulator import report, run
 from everwarm_simulator.distributions import Lognormal
 from everwarm_simulator.knative import Knative
 from everwarm_simulator.kubernetes import HorizontalPods
 from everwarm_simulator.planned import Planned
-from everwarm_simulator.report import Report
+from everwarm_simulator.report import Interval, Report
 from everwarm_simulator.run import Floor, Reactive, Run, Service
 from everwarm_simulator.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """Where requests come from, and how much work they are.
+class Setup:
+    """What is equal for all policies; seconds and replicas.
 
     Attributes:
-        source: a pattern, or what a trace file holds.
-        rate_per_second: mean rate of a pattern; bursts are ten times the rate for a tenth of the time.
-        horizon_seconds: length of a pattern, or what is taken of a trace; `None`: all of it.
-        dispersion: index of dispersion within the intervals of a trace of rates.
-        scale: multiplies the rates of a trace; of single requests it keeps this part at most all.
-        service_seconds, service_sigma: work per request, lognormal.
+        load: the requests.
+        objective_seconds, objective_part: this part of the requests shall be answered within that time.
+        cold_start_seconds, cold_start_sigma: from asking for a replica until it is ready, lognormal.
+        concurrency: requests that one replica computes at once.
+        min_replicas, max_replicas: what no policy leaves, but fixed.
+        fixed_replicas: of the policy fixed, where it does not say itself.
+        windows: of the policy schedule.
+        interval_seconds: how often the planner decides.
+        usd_per_replica_hour: what a replica costs, starting or ready.
     """
-
-    source: Pattern | Rates | Requests
-    rate_per_second: float
-    horizon_seconds: float | None
-    dispersion: float
-    scale: float
-    service_seconds: float
-    service_sigma: float
-
-    def workload(self, generator: np.random.Generator) -> Workload:
-        """Draw it."""
-        service = Lognormal(self.service_seconds, self.service_sigma)
-        if isinstance(self.source, Rates):
-            rates = np.array(self.source.per_second) * self.scale
-            if self.horizon_seconds is not None:
-                rates = rates[: max(1, int(self.horizon_seconds / self.source.interval_seconds))]
-            return workload.of_rates(generator, rates, self.source.interval_seconds, service, self.dispersion)
-        if isinstance(self.source, Requests):
-            times = np.array(self.source.at_seconds)
-            times = times[generator.uniform(size=len(times)) < self.scale]
-            horizon = self.horizon_seconds or float(self.source.at_seconds[-1]) + 1.0
-            return workload.of_arrivals(generator, times[times < horizon], service, horizon)
-        horizon, rate = self.horizon_seconds or 3600.0, self.rate_per_second
-        if self.source is Pattern.POISSON:
-            times = arrivals.poisson(generator, rate, horizon)
-        else:
-            times = arrivals.on_off(generator, (10 * rate, 0.0), (30.0, 270.0), horizon)
-        return workload.of_arrivals(generator, times, service, horizon)
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What is equal for all policies; seconds and replicas."""
 
     load: Load
     objective_seconds: float
     cold_start_seconds: float
-    cold_start_sigma: float
-    concurrency: int
-    min_replicas: int
-    max_replicas: int
-    fixed_replicas: int
+    concurrency: int = 1
+    min_replicas: int = 1
+    max_replicas: int = 50
+    fixed_replicas: int = 5
+    objective_part: float = 0.95
+    cold_start_sigma: float = 0.3
+    windows: tuple[Window, ...] = ()
+    interval_seconds: int = 15
+    usd_per_replica_hour: float = 0.05
 
-    def service(self, policy: PolicyName) -> Service:
+    def fixed(self, choice: Choice) -> int:
+        """Replicas of the policy fixed."""
+        return self.fixed_replicas if choice.value is None else int(choice.value)
+
+    def service(self, choice: Choice) -> Service:
         """As the simulator wants it; every policy begins with what it keeps at least, and one replica."""
         cold = Lognormal(self.cold_start_seconds, self.cold_start_sigma)
-        initial = self.fixed_replicas if policy is PolicyName.FIXED else max(1, self.min_replicas)
-        return Service(self.concurrency, cold, self.max_replicas, initial)
+        if choice.name is PolicyName.FIXED:
+            return Service(self.concurrency, cold, max(1, self.fixed(choice)), self.fixed(choice))
+        return Service(self.concurrency, cold, self.max_replicas, max(1, self.min_replicas))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
     """One policy over all seeds; the run of the first seed is kept for a figure."""
 
-    policy: PolicyName
+    choice: Choice
     reports: list[Report]
     first: Run
 
+    @property
+    def figures(self) -> dict[str, Interval]:
+        """Means and intervals over the seeds, by the names of the report's attributes."""
+        return report.over_seeds(self.reports)
 
-def compare(setup: Setup, policies: list[PolicyName], seeds: int, done: Callable[[], None]) -> Iterator[Outcome]:
+
+def compare(setup: Setup, choices: Sequence[Choice], seeds: int, done: Callable[[], None]) -> Iterator[Outcome]:
     """Run each policy on each seed; `done` is called after each run."""
-    loads = [setup.load.workload(np.random.default_rng([seed, 0])) for seed in range(seeds)]
-    for policy in policies:
+    for choice in choices:
         runs: list[Run] = []
         reports = []
-        for seed, load in enumerate(loads):
-            reactive, floor = controls(policy, setup)
-            result = run.simulate(load, setup.service(policy), reactive, floor, np.random.default_rng([seed, 1]))
+        for seed in range(seeds):
+            load = setup.load.workload(np.random.default_rng([seed, 0]))
+            reactive, floor = controls(choice, setup)
+            result = run.simulate(load, setup.service(choice), reactive, floor, np.random.default_rng([seed, 1]))
             reports.append(report.of_run(result, setup.objective_seconds, warmup_seconds(load)))
             runs = runs or [result]
             done()
-        yield Outcome(policy, reports, runs[0])
+        yield Outcome(choice, reports, runs[0])
 
 
 def warmup_seconds(load: Workload) -> float:
@@ -113,18 +100,45 @@ def warmup_seconds(load: Workload) -> float:
     return min(600.0, load.horizon_seconds / 10)
 
 
-def controls(policy: PolicyName, setup: Setup) -> tuple[Reactive | None, Floor | None]:
+def controls(choice: Choice, setup: Setup) -> tuple[Reactive | None, Floor | None]:
     """Who decides under this policy: an autoscaler, and who moves its floor."""
-    initial = setup.service(policy).initial_replicas
-    knative = Knative(kpa.Settings.of_concurrency(setup.concurrency), setup.max_replicas, initial)
-    bounds = Bounds(setup.min_replicas, setup.max_replicas)
-    if policy is PolicyName.HPA:
-        pods = hpa.Settings(0.8, max(1, setup.min_replicas), setup.max_replicas)
+    if choice.name is PolicyName.HPA:
+        target = (choice.value or 80.0) / 100
+        pods = hpa.Settings(target, max(1, setup.min_replicas), setup.max_replicas)
         return HorizontalPods(pods, setup.concurrency), None
-    if policy is PolicyName.PAPER:
-        planner = Planner(Paper(setup.objective_seconds, setup.concurrency), bounds)
-        return knative, Planned(planner, initial)
-    if policy is PolicyName.FIXED:
-        planner = Planner(Fixed(setup.fixed_replicas), Bounds(0, setup.max_replicas))
-        return None, Planned(planner, setup.fixed_replicas)
-    return knative, Planned(Planner(Fixed(setup.min_replicas), bounds), setup.min_replicas)
+    planner, initial = _planner(choice, setup), setup.service(choice).initial_replicas
+    floor = Planned(
+        planner,
+        setup.min_replicas if choice.name is PolicyName.KPA else initial,
+        setup.interval_seconds,
+        begin_seconds=setup.load.begin_seconds,
+        history=setup.load.history,
+    )
+    if choice.name is PolicyName.FIXED:
+        return None, floor
+    target = (choice.value or 70.0) / 100 if choice.name is PolicyName.KPA else 0.7
+    return Knative(kpa.Settings.of_concurrency(setup.concurrency, target), setup.max_replicas, initial), floor
+
+
+def _planner(choice: Choice, setup: Setup) -> Planner:
+    if choice.name is PolicyName.FIXED:
+        replicas = setup.fixed(choice)
+        return Planner(Fixed(replicas), Bounds(0, max(1, replicas)))
+    return Planner(_policy(choice, setup), Bounds(setup.min_replicas, setup.max_replicas))
+
+
+def _policy(choice: Choice, setup: Setup) -> Policy:
+    part = choice.value if choice.name is PolicyName.HYBRID and choice.value else setup.objective_part
+    hybrid = Hybrid(setup.objective_seconds, setup.concurrency, part, time_to_ready_seconds=setup.cold_start_seconds)
+    match choice.name:
+        case PolicyName.HYBRID:
+            return hybrid
+        case PolicyName.PAPER if choice.value is not None:
+            return Paper(setup.objective_seconds, setup.concurrency, factor=choice.value)
+        case PolicyName.PAPER:
+            return Paper(setup.objective_seconds, setup.concurrency)
+        case PolicyName.SCHEDULE:
+            base = hybrid if choice.value else None
+            return Schedule(setup.windows, base, lead_seconds=setup.cold_start_seconds)
+        case _:
+            return Fixed(setup.min_replicas)

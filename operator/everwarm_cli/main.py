@@ -13,6 +13,7 @@ from rich.console import Console
 from everwarm_cli import plan, serve, simulate
 from everwarm_cli.errors import CommandError
 from everwarm_cli.options import duration_option
+from everwarm_cli.traces import command as traces
 from everwarm_cli.up.settings import LoadKind, UpSettings
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 
 app.command("plan")(plan.plan)
 app.command("simulate")(simulate.simulate)
+app.command("traces")(traces.traces)
 
 _ServeModel = Annotated[
     str, typer.Argument(metavar="MODEL", help="A directory, or a URI: s3://, gs://, az://, https://.")

@@ -1,18 +1,19 @@
 """`everwarm simulate`: what it compares, prints and draws."""
 
 import json
-import math
+import re
 import sys
-from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
+import yaml
 
 from everwarm_cli import comparison, main
-from everwarm_cli.comparison import Load, Setup
-from everwarm_cli.options import Pattern, PolicyName
-from everwarm_cli.traces import Rates, Requests
+from everwarm_cli.comparison import Setup
+from everwarm_cli.loads import Load
+from everwarm_cli.options import Pattern
+from everwarm_cli.policies import Choice, PolicyName
+from everwarm_cli.presentation import number
 
 SHORT = ["--duration", "10m", "--rate", "4/s", "--seeds", "2", "--cold-start", "5s"]
 
@@ -27,48 +28,90 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
 def test_it_compares_all_policies_on_the_same_requests(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, *SHORT, "-o", "json") == 0
-    outcomes = json.loads(capsys.readouterr().out)
-    assert [outcome["policy"] for outcome in outcomes] == ["paper", "kpa", "hpa", "fixed"]
+    assert run(monkeypatch, *SHORT, "-o", "json", "--price", "0.1") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["objective"] == {"seconds": 0.3, "part": 0.95}
+    outcomes = document["policies"]
+    assert [outcome["policy"] for outcome in outcomes] == ["hybrid", "paper", "kpa", "hpa", "fixed"]
     assert len({outcome["requests"]["mean"] for outcome in outcomes}) == 1
-    fixed = outcomes[3]
+    fixed = outcomes[4]
     assert fixed["mean_replicas"] == {"mean": 5.0, "low": 5.0, "high": 5.0}
-    assert fixed["attainment"]["mean"] > 0.99
+    assert fixed["usd_per_month"]["mean"] == pytest.approx(5 * 0.1 * 730)
+    assert (fixed["met"], fixed["attainment"]["mean"] > 0.99) == (True, True)
 
 
-def test_equal_seeds_give_equal_numbers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_yaml_says_what_json_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    documents = []
+    for output, read in (("json", json.loads), ("yaml", yaml.safe_load)):
+        assert run(monkeypatch, *SHORT, "--policy", "fixed:1", "--seeds", "1", "-o", output) == 0
+        documents.append(read(capsys.readouterr().out))
+    assert documents[0] == documents[1]
+    assert documents[0]["policies"][0]["attainment"]["low"] is None
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_equal_seeds_give_equal_tables_that_fit(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
     texts = []
     for _ in range(2):
-        assert run(monkeypatch, *SHORT, "--policy", "kpa", "--pattern", "bursts") == 0
+        assert run(monkeypatch, *SHORT, "--policy", "kpa,fixed:1", "--pattern", "bursts") == 0
         texts.append(capsys.readouterr().out)
     assert texts[0] == texts[1]
-    assert "kpa" in texts[0]
-    assert "±" in texts[0]
+    lines = texts[0].splitlines()
+    assert lines[0] == "bursts: 95 % within 300 ms, cold start 5000 ms."
+    assert lines[1] == "10 min: 4 requests/s of 100 ms. 2 seeds."
+    assert ("p99" in lines[3]) == (width == 120)
+    assert [line.split()[0] for line in lines[5:7]] == ["kpa", "fixed:1"]
+    assert all(len(line) <= width for line in lines[3:7])
+    assert "±" in lines[5]
 
 
 def test_a_trace_is_played_and_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trace, picture = tmp_path / "trace.csv", tmp_path / "runs.svg"
-    trace.write_text("t_seconds,a\n0,20\n300,\n600,40\n")
-    options = ["--trace", str(trace), "--scale", "0.1", "--seeds", "1", "--policy", "paper", "--policy", "hpa"]
-    assert run(monkeypatch, *options, "--plot", str(picture)) == 0
-    first = capsys.readouterr().out.splitlines()[0]
-    assert first.startswith("trace.csv, objective 300 ms, cold start 30 s. 1 seeds, ")
-    assert "±" not in "".join(first)
-    drawn = picture.read_text()
-    assert drawn.count("<g id=") > 20
-    assert "</svg>" in drawn
+    trace, picture, page = tmp_path / "trace.csv", tmp_path / "runs.svg", tmp_path / "runs.html"
+    trace.write_text("t_seconds,a\n0,20\n300,\n600,40\n900,20\n")
+    options = ["--trace", str(trace), "--scale", "0.1", "--duration", "15m", "--seeds", "1", "--policy", "paper,hpa"]
+    assert run(monkeypatch, *options, "--plot", str(picture), "--report", str(page)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{trace}: 95 % within 300 ms, cold start 30 s."
+    assert lines[1].startswith("15 min at 0.1 of its rate: ")
+    assert "after 5 min that policies may learn from. 1 seed." in lines[1]
+    assert "±" not in "".join(lines[:6])
+    assert "hatched where nothing was measured" in picture.read_text()
+    assert_self_contained(page.read_text(), figures=1)
+
+
+def assert_self_contained(text: str, figures: int) -> None:
+    """One file: nothing is loaded, nothing is run, every reference is to within it and each id is there once."""
+    assert text.startswith('<!DOCTYPE html>\n<html lang="en">')
+    assert re.findall(r"https?://|<script|<link|<img|@import|src=", text) == []
+    identifiers = re.findall(r'\bid="([^"]*)"', text)
+    assert len(identifiers) == len(set(identifiers))
+    references = re.findall(r'(?:href="#|url\(#|labelledby=")([^")]*)', text)
+    assert set(references) <= set(identifiers)
+    assert text.count('role="img" aria-label="') == text.count("<svg ") == figures
+    assert "prefers-color-scheme:dark" in text
+    assert text.count("<table>") == text.count("<caption>") > 0
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
         (["--min-replicas", "9", "--max-replicas", "2"], 2, "everwarm: --min-replicas 9 is over --max-replicas 2."),
-        (["--policy", "wish"], 2, "'wish' is not one of"),
-        (["--trace", "none.csv"], 2, "everwarm: none.csv can't be read as a CSV file"),
-        ([*SHORT, "--policy", "fixed", "--plot", "runs.doc"], 2, "everwarm: runs.doc can't be written"),
+        (["--policy", "wish"], 2, "everwarm: There is no policy 'wish'; there are hybrid, paper, kpa"),
+        (["--policy", "schedule"], 2, "everwarm: --policy schedule needs at least one --window"),
+        (["--window", "soon"], 2, "'soon' is no window; write for example"),
+        (["--trace", "none.csv"], 2, "everwarm: There is no file none.csv."),
+        (["--trace", "none"], 2, "everwarm: There is no file and no shipped trace 'none'"),
+        (["--objective", "95"], 2, "'95' is no part of all requests; write for example 95% or 0.99"),
+        (["--plot", "runs.doc"], 2, "everwarm: --plot runs.doc can't be written: its name must end with .png"),
+        (["--plot", "nowhere/runs.png"], 2, "can't be written: there is no folder nowhere"),
+        (["--report", "runs.pdf"], 2, "--report runs.pdf can't be written: its name must end with .html"),
     ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_questions_end_with_a_sentence(
     arguments: list[str],
@@ -77,35 +120,23 @@ def test_wrong_questions_end_with_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     assert run(monkeypatch, *arguments) == code
-    assert sentence in capsys.readouterr().err
-
-
-def load_of(source: Pattern | Rates | Requests, horizon: float | None = None, scale: float = 1.0) -> Load:
-    return Load(source, 5.0, horizon, 1.0, scale, 0.1, 0.3)
-
-
-def test_bursts_keep_the_mean_rate() -> None:
-    load = load_of(Pattern.BURSTS, 100_000.0).workload(np.random.default_rng(0))
-    assert len(load.arrivals) / 100_000 == pytest.approx(5.0, rel=0.15)
-
-
-def test_single_requests_are_thinned_and_cut() -> None:
-    source = Requests([float(second) for second in range(1000)])
-    load = load_of(source, 500.0, 0.5).workload(np.random.default_rng(0))
-    assert 200 < len(load.arrivals) < 300
-    assert all(after > before for before, after in pairwise(load.arrivals))
-    assert load_of(source).workload(np.random.default_rng(0)).horizon_seconds == 1000.0
-
-
-def test_a_trace_of_rates_keeps_its_holes() -> None:
-    load = load_of(Rates(10.0, [1.0, math.nan, 1.0, 1.0]), 30.0, 2.0).workload(np.random.default_rng(0))
-    assert (load.horizon_seconds, load.holes) == (30.0, ((10.0, 20.0),))
+    out, err = capsys.readouterr()
+    assert sentence in " ".join(err.split())
+    assert (out, "Traceback" in err) == ("", False)
 
 
 def test_the_first_tenth_is_not_counted() -> None:
-    load = load_of(Pattern.POISSON, 2000.0)
-    setup = Setup(load, 0.3, 5.0, 0.3, 1, 1, 5, 2)
-    outcome = next(iter(comparison.compare(setup, [PolicyName.FIXED], 1, lambda: None)))
+    setup = Setup(Load(Pattern.POISSON, 0.1, 0.3, 5.0, 2000.0), 0.3, 5.0)
+    outcome = next(iter(comparison.compare(setup, [Choice(PolicyName.FIXED, 2)], 1, lambda: None)))
     arrivals = outcome.first.workload.arrivals
     assert outcome.reports[0].requests == int((arrivals >= 200.0).sum()) < len(arrivals)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.01854, "0.0185"), (11.42, "11.4"), (100.4, "100"), (1063.2, "1,063"), (2.0, "2"), (-0.5, "-0.5")],
+)
+def test_numbers_have_three_digits_and_no_exponent(value: float, text: str) -> None:
+    assert number(value) == text

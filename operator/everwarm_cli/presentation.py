@@ -1,0 +1,235 @@
+"""Outcomes -> the same figures as a table of the terminal, a document for JSON and YAML, and a table of a page."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from everwarm_cli import page
+from everwarm_cli.comparison import Outcome, Setup
+from everwarm_planner import wording
+from everwarm_simulator.report import Interval
+
+HOURS_PER_MONTH = 730.0
+_WIDE_COLUMNS = 110
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An outcome beside what it is judged by.
+
+    Attributes:
+        outcome: what the policy gave.
+        usd_per_month: what its replicas would cost at this rate.
+        regret: its replicas over those of the clairvoyant bound; `None` where nobody computed that.
+        met: whether the objective was met, on average over the seeds.
+    """
+
+    outcome: Outcome
+    usd_per_month: Interval
+    regret: Interval | None
+    met: bool
+
+
+def judge(outcomes: Sequence[Outcome], setup: Setup) -> list[Judged]:
+    """Each outcome with its cost and whether it met the objective."""
+    factor = setup.usd_per_replica_hour * HOURS_PER_MONTH
+    return [
+        Judged(one, times(one.figures["mean_replicas"], factor), None, met(one, setup.objective_part))
+        for one in outcomes
+    ]
+
+
+def met(outcome: Outcome, objective_part: float) -> bool:
+    """Whether enough requests were in time, on average over the seeds."""
+    return outcome.figures["attainment"].mean >= objective_part
+
+
+def times(interval: Interval, factor: float) -> Interval:
+    """The interval in another unit."""
+    return Interval(interval.mean * factor, interval.low * factor, interval.high * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of the table: its head, its unit, and how a judged outcome is put in it."""
+
+    head: str
+    unit: str
+    cell: Callable[[Judged], str]
+    wide: bool = False
+
+
+def _figure(name: str, factor: float = 1.0) -> Callable[[Judged], str]:
+    return lambda judged: around(judged.outcome.figures[name], factor)
+
+
+def _seconds(name: str) -> Callable[[Judged], str]:
+    return lambda judged: around_seconds(judged.outcome.figures[name])
+
+
+def _mean(name: str, factor: float = 1.0) -> Callable[[Judged], str]:
+    return lambda judged: f"{judged.outcome.figures[name].mean * factor:.3g}"
+
+
+_COLUMNS = (
+    _Column("in time", "%", _figure("attainment", 100.0)),
+    _Column("p95", "", _seconds("p95_seconds")),
+    _Column("p99", "", _seconds("p99_seconds"), wide=True),
+    _Column("cold", "%", _figure("cold_fraction", 100.0)),
+    _Column("replicas", "mean", _figure("mean_replicas")),
+    _Column("busy", "%", _mean("utilization", 100.0), wide=True),
+    _Column("cost", "USD/month", lambda judged: around(judged.usd_per_month)),
+    _Column("regret", "x bound", lambda judged: around(judged.regret) if judged.regret else ""),
+    _Column("moves", "floor", _mean("floor_changes"), wide=True),
+)
+
+
+def table(console: Console, judged: Sequence[Judged], chosen: int | None = None) -> Table:
+    """The outcomes as a table of the terminal; a narrow one has fewer columns."""
+    columns = [column for column in _shown(judged) if console.width >= _WIDE_COLUMNS or not column.wide]
+    rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 1))
+    rows.add_column("policy\n", no_wrap=True)
+    for column in columns:
+        rows.add_column(f"{column.head}\n{column.unit}", justify="right", no_wrap=True)
+    rows.add_column("SLO\n")
+    for number, one in enumerate(judged):
+        style = "bold" if number == chosen else ""
+        verdict = Text("met", "green") if one.met else Text("missed", "red")
+        name = ("> " if number == chosen else "") + one.outcome.choice.label
+        rows.add_row(name, *(column.cell(one) for column in columns), verdict, style=style)
+    return rows
+
+
+def page_table(caption: str, judged: Sequence[Judged], chosen: int | None = None) -> page.Table:
+    """The outcomes as a table of a page."""
+    columns = _shown(judged)
+    heads = ["policy", *(f"{column.head} ({column.unit})" if column.unit else column.head for column in columns)]
+    rows: list[list[str | page.Cell]] = [
+        [
+            one.outcome.choice.label,
+            *(column.cell(one) for column in columns),
+            page.Cell("met", "good") if one.met else page.Cell("missed", "bad"),
+        ]
+        for one in judged
+    ]
+    return page.Table(caption, [*heads, "SLO"], rows, frozenset({len(heads)}), chosen)
+
+
+def document(name: str, setup: Setup, judged: Sequence[Judged]) -> dict[str, Any]:
+    """The answer for JSON and YAML."""
+    load = setup.load
+    return {
+        "load": {
+            "name": name,
+            "begin_seconds": load.begin_seconds,
+            "seconds": load.seconds,
+            "scale": load.scale,
+            "dispersion": load.dispersion,
+            "history_seconds": _history_seconds(setup),
+            "service_seconds": load.service_seconds,
+            "service_sigma": load.service_sigma,
+        },
+        "objective": {"seconds": setup.objective_seconds, "part": setup.objective_part},
+        "cold_start_seconds": setup.cold_start_seconds,
+        "concurrency": setup.concurrency,
+        "policies": policies(judged),
+    }
+
+
+def policies(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+    """The outcomes for JSON and YAML."""
+    return [
+        {
+            "policy": one.outcome.choice.label,
+            "seeds": len(one.outcome.reports),
+            "met": one.met,
+            **{name: _ends(value) for name, value in one.outcome.figures.items()},
+            "usd_per_month": _ends(one.usd_per_month),
+            "regret": _ends(one.regret) if one.regret else None,
+        }
+        for one in judged
+    ]
+
+
+def title(name: str, setup: Setup) -> str:
+    """What is simulated, in a line."""
+    objective = f"{wording.percent(setup.objective_part)} within {wording.milliseconds(setup.objective_seconds)}"
+    return f"{name}: {objective}, cold start {wording.milliseconds(setup.cold_start_seconds)}"
+
+
+def played(setup: Setup, outcome: Outcome) -> str:
+    """How much is simulated, in a line."""
+    load, seeds = setup.load, len(outcome.reports)
+    rate = "" if load.scale == 1 else f" at {load.scale:.3g} of its rate"
+    known = _history_seconds(setup)
+    before = f", after {wording.duration(known)} that policies may learn from" if known else ""
+    mean = f"{load.requests / load.seconds:.3g} requests/s of {wording.milliseconds(load.service_seconds)}"
+    return f"{wording.duration(load.seconds)}{rate}: {mean}{before}. {seeds} seed{'s' if seeds > 1 else ''}."
+
+
+def note(setup: Setup) -> str:
+    """How to read the table."""
+    return (
+        "± is the 95 % interval over the seeds. Replicas are paid from being asked for until they are gone, at "
+        f"${setup.usd_per_replica_hour:g} an hour; the first tenth of the time (at most 10 min) is not counted. "
+        "Cold: requests that waited for a replica to get ready."
+    )
+
+
+def report(heading: str, judged: Sequence[Judged], setup: Setup, svg: str) -> str:
+    """The answer as a page."""
+    best = min((one for one in judged if one.met), key=lambda one: one.usd_per_month.mean, default=None)
+    seen = f"The cheapest that met it is {best.outcome.choice.label}." if best else "No policy met it."
+    words = [f"{one.outcome.choice.label} {around(one.outcome.figures['attainment'], 100)} % in time" for one in judged]
+    parts: list[page.Part] = [
+        page_table("Figures of each policy", judged, judged.index(best) if best else None),
+        note(setup),
+    ]
+    picture = page.Picture(
+        svg, "The first seed of each policy.", f"Replicas and latencies over time: {'; '.join(words)}."
+    )
+    lead = f"{played(setup, judged[0].outcome)} {seen}"
+    return page.render(heading, lead, [page.Section("Policies", parts), page.Section("Over time", [picture])])
+
+
+def _history_seconds(setup: Setup) -> float:
+    history = setup.load.history
+    return history.step_seconds * len(history.rates_per_second) if history else 0.0
+
+
+def around(interval: Interval, factor: float = 1.0) -> str:
+    """`11.4 ±2.5`; without the second where one seed tells nothing of the others, `never` where it is infinite."""
+    if not math.isfinite(interval.mean):
+        return "never"
+    half = (interval.high - interval.mean) * factor
+    return number(interval.mean * factor) + (f" ±{number(half, 2)}" if math.isfinite(half) and half > 0 else "")
+
+
+def around_seconds(interval: Interval) -> str:
+    """A duration with its interval, in milliseconds up to ten seconds."""
+    factor, unit = (1.0, " s") if interval.mean >= 10 else (1000.0, " ms")
+    return around(interval, factor) + (unit if math.isfinite(interval.mean) else "")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Some significant digits, and never an exponent: `0.0185`, `11.4`, `1,060`."""
+    if value == 0:
+        return "0"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    if places > 6:
+        return "under 0.000001"
+    text = f"{value:,.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _shown(judged: Sequence[Judged]) -> list[_Column]:
+    return [column for column in _COLUMNS if column.head != "regret" or any(one.regret for one in judged)]
+
+
+def _ends(interval: Interval) -> dict[str, float]:
+    return {"mean": interval.mean, "low": interval.low, "high": interval.high}

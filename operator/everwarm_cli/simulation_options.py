@@ -1,0 +1,66 @@
+"""What `everwarm simulate` and `everwarm backtest` are asked with, as the types that typer reads."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everwarm_cli import policies
+from everwarm_cli.errors import CommandError
+from everwarm_cli.options import Output, duration_option, output_option, part_option
+from everwarm_cli.plots import style
+
+Policies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--policy",
+        metavar="NAME[:VALUE],...",
+        help="hybrid[:PART], paper[:FACTOR], kpa[:PERCENT], hpa[:PERCENT], fixed[:REPLICAS], schedule[:hybrid]; "
+        "a comma list, or repeat it. All by default.",
+    ),
+]
+Windows = Annotated[
+    list[str] | None,
+    typer.Option("--window", metavar="WINDOW", help=f"Of the policy schedule: '{policies.WINDOW_EXAMPLE}'; repeat it."),
+]
+Column = Annotated[str | None, typer.Option(help="The series of a file that has several.")]
+Scale = Annotated[
+    float | None,
+    typer.Option(min=1e-6, help="Multiplies the rates of a trace; by default such that a run has a million requests."),
+]
+Dispersion = Annotated[
+    float | None,
+    typer.Option(min=1.0, help="Of the arrivals within an interval: variance over mean per second; 1: Poisson."),
+]
+Slo = Annotated[float, duration_option("The latency objective.", "300ms")]
+Objective = Annotated[float, part_option("Part of the requests that shall meet it.", "95%")]
+ServiceSigma = Annotated[float, typer.Option(min=0, max=5, help="Of the logarithm of the work.")]
+ColdStart = Annotated[float, duration_option("Mean time until a replica is ready.", "30s")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Requests that one replica computes at once.")]
+MinReplicas = Annotated[int, typer.Option(min=0, help="No policy goes lower.")]
+MaxReplicas = Annotated[int, typer.Option(min=1, help="No policy goes higher.")]
+Interval = Annotated[int, typer.Option(min=1, help="Seconds between two decisions of the planner.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Runs per policy.")]
+Plot = Annotated[Path | None, typer.Option(help="Write a figure: .png, .svg or .pdf.", metavar="FILE")]
+Report = Annotated[
+    Path | None, typer.Option(help="Write a page: one HTML file that needs nothing else.", metavar="FILE")
+]
+Format = Annotated[Output, output_option()]
+PRICE = 0.05  # near one vCPU with 2 GB on Fargate
+Price = Annotated[
+    float, typer.Option("--price", min=0.0, metavar="USD", help="Of one replica for an hour, starting or ready.")
+]
+
+
+def check(plot: Path | None, report: Path | None, min_replicas: int, max_replicas: int) -> None:
+    """Refuse at once what would fail at the end.
+
+    Raises:
+        CommandError: a file can't be written or drawn, or no number of replicas is within the bounds.
+    """
+    if min_replicas > max_replicas:
+        raise CommandError(f"--min-replicas {min_replicas} is over --max-replicas {max_replicas}.", exit_code=2)
+    for path, option, endings in ((plot, "--plot", (".png", ".svg", ".pdf")), (report, "--report", (".html", ".htm"))):
+        if path is not None:
+            style.check_ending(path, option, endings)
+            style.require(option)
