@@ -2,9 +2,11 @@
 
 OperatorError
   KubeError            the API server refused, failed or was not reached; `status` is its HTTP status, 0 if none came
+    NotLeader          this process does not hold the Lease
   PrometheusError      no trustworthy answer
     Unreachable        refused, timed out, or a status that says so
     BadAnswer          answered with something that is no answer: HTML, truncated JSON, a warning, too much
+  InvalidSpec          a spec that the API server let pass and nobody can follow
   WakeError            a revision at zero was not reached by the request that should wake it
 """
 
@@ -19,6 +21,10 @@ class KubeError(OperatorError):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+class NotLeader(KubeError):
+    """This process may not write, for it does not hold the Lease."""
 
 
 class PrometheusError(OperatorError):

@@ -30,6 +30,7 @@ PAGE = 500
 
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
+_NOT_FOUND = 404
 _REPEATED = frozenset({409, 429, 500, 502, 503, 504})
 
 
@@ -53,6 +54,7 @@ SERVICES = Resource("serving.knative.dev", "v1", "services")
 REVISIONS = Resource("serving.knative.dev", "v1", "revisions")
 POD_AUTOSCALERS = Resource("autoscaling.internal.knative.dev", "v1alpha1", "podautoscalers")
 DEPLOYMENTS = Resource("apps", "v1", "deployments")
+LEASES = Resource("coordination.k8s.io", "v1", "leases")
 EVENTS = Resource("events.k8s.io", "v1", "events")
 _TARGETS = {Target.REVISION: REVISIONS, Target.POD_AUTOSCALER: POD_AUTOSCALERS}
 
@@ -80,6 +82,12 @@ class Kube(Protocol):
 
     async def create_event(self, event: Raw) -> None:
         """Record an Event."""
+
+    async def lease(self, key: Key) -> Raw | None:
+        """The Lease of this namespace and name."""
+
+    async def write_lease(self, manifest: Raw) -> Raw:
+        """Make a Lease, or replace it if it still has the manifest's resourceVersion, and return it."""
 
 
 class KubernetesApi:
@@ -153,6 +161,22 @@ class KubernetesApi:
         """See `Kube.create_event`. Not repeated after a failure that may have come too late: an event is told once."""
         path = EVENTS.path(event["metadata"]["namespace"])
         await self._call("POST", path, {}, event, "application/json", repeated=frozenset({429}))
+
+    async def lease(self, key: Key) -> Raw | None:
+        """See `Kube.lease`."""
+        try:
+            return await self._call("GET", LEASES.path(*key), {}, repeated=frozenset())
+        except KubeError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise
+
+    async def write_lease(self, manifest: Raw) -> Raw:
+        """See `Kube.write_lease`. Not repeated: what was written in between is for the election to judge."""
+        metadata = manifest["metadata"]
+        method, name = ("PUT", metadata["name"]) if "resourceVersion" in metadata else ("POST", "")
+        path = LEASES.path(metadata["namespace"], name)
+        return await self._call(method, path, {}, manifest, "application/json", repeated=frozenset())
 
     async def _list_all(self, resource: Resource, query: Mapping[str, str]) -> list[Raw]:
         lists = await asyncio.gather(*(self._list(resource, namespace, query) for namespace in self._namespaces))

@@ -39,6 +39,7 @@ class Passes:
         settings: interval, window, staleness.
         telemetry: where to count.
         instance: name of this process, for events.
+        leads: whether this process may act; one that may not stands by.
         clock: unix time; replaced in tests.
     """
 
@@ -51,6 +52,7 @@ class Passes:
         telemetry: Telemetry,
         *,
         instance: str = "everwarm",
+        leads: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._kube = kube
@@ -59,15 +61,26 @@ class Passes:
         self._question = Question(settings.window_seconds, settings.stale_seconds, settings.pod_start_seconds)
         self._past = Past(prometheus, settings.history_seconds)
         self._telemetry = telemetry
+        self._leads = leads
         self._clock = clock
         self._reconciler = Reconciler(kube, waker, settings.server_image, telemetry, instance)
         self._requested: set[Key] = set()
         self._wake = asyncio.Event()
         self._ended_at: float | None = None
+        self._due_at = 0.0
 
     def request(self, key: Key) -> None:
         """Ask for a pass over one service now."""
         self._requested.add(key)
+        self._wake.set()
+
+    def leadership_changed(self, leads: bool) -> None:
+        """Begin afresh: what this process remembers is older than what the last leader wrote."""
+        self._telemetry.leader.set(int(leads))
+        self._reconciler.forget_all_but(())
+        self._past.forget()
+        self._requested.clear()
+        self._due_at = 0.0
         self._wake.set()
 
     def seconds_since_last(self) -> float | None:
@@ -77,17 +90,18 @@ class Passes:
     async def run(self) -> None:
         """Pass after pass, until cancelled."""
         loop = asyncio.get_running_loop()
-        due_at = loop.time()
         while True:
-            if loop.time() >= due_at or len(self._requested) > EARLY_AT_MOST:
-                due_at = loop.time() + self._settings.interval_seconds
+            if not self._leads():
+                self._requested.clear()
+            elif loop.time() >= self._due_at or len(self._requested) > EARLY_AT_MOST:
+                self._due_at = loop.time() + self._settings.interval_seconds
                 self._requested.clear()
                 await self._guarded(None)
             for key in list(self._requested):
                 self._requested.discard(key)
                 await self._guarded(key)
             self._ended_at = loop.time()
-            await self._wait(due_at - loop.time())
+            await self._wait(self._due_at - loop.time() if self._leads() else self._settings.interval_seconds)
 
     async def once(self, key: Key | None = None) -> None:
         """One pass over all services, or over one.

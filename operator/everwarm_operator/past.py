@@ -37,6 +37,10 @@ class Past:
         self._retry_at = -math.inf
         self._wait_seconds = 0.0
 
+    def forget(self) -> None:
+        """Ask about all of them again."""
+        self._asked.clear()
+
     async def more(self, services: Iterable[Key], now: float) -> dict[Key, Series]:
         """The past of some more of all services there are; nothing where nobody recorded, or while asking fails."""
         all_of_them = set(services)

@@ -16,7 +16,7 @@ from everwarm_operator import claims, events, floor, observe, planning, report, 
 from everwarm_operator.api import conditions
 from everwarm_operator.api.v1alpha1 import ModelService
 from everwarm_operator.claims import Progress
-from everwarm_operator.errors import InvalidSpec, KubeError, OperatorError, WakeError
+from everwarm_operator.errors import InvalidSpec, KubeError, NotLeader, OperatorError, WakeError
 from everwarm_operator.events import News
 from everwarm_operator.facts import MIN_SCALE, Raw, ServiceFacts
 from everwarm_operator.facts import key as key_of
@@ -104,6 +104,8 @@ class Reconciler:
         except pydantic.ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors())
             await self._failed(raw, "InvalidSpec", f"This spec can't be served: {problems}", now)
+        except NotLeader:
+            return  # whoever leads by now does the rest
         except InvalidSpec as error:
             await self._failed(raw, "InvalidSpec", str(error), now)
         except OperatorError as error:

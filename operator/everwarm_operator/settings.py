@@ -1,6 +1,6 @@
 """Everything that can be configured of the operator, from EVERWARM_OPERATOR_* in the environment, read once."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -33,11 +33,27 @@ class Settings(BaseSettings):
     namespaces: str = ""
     """Comma-separated; empty: all. The service account needs its rights in each."""
 
+    lease: str = ""
+    """namespace/name of the Lease by which several operators agree on who acts; empty: this is the only one."""
+
     health_port: int = Field(default=8080, ge=1, le=65535)
     """/healthz, for the liveness probe."""
 
     metrics_port: int = Field(default=9464, ge=1, le=65535)
     """/metrics of the operator itself."""
+
+    @field_validator("lease")
+    @classmethod
+    def _has_a_namespace(cls, value: str) -> str:
+        if value and not all(value.partition("/")):
+            raise ValueError("lease must be namespace/name")
+        return value
+
+    @property
+    def lease_key(self) -> tuple[str, str] | None:
+        """`lease`, split; `None` without."""
+        namespace, _, name = self.lease.partition("/")
+        return (namespace, name) if self.lease else None
 
     @property
     def namespace_names(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ class Telemetry:
             "wakes_total", "Requests sent to wake a revision at zero that has a floor.", "result"
         )
         self.services = self._gauge("services", "ModelServices at the last pass.")
+        self.leader = self._gauge("leader", "Whether this process acts, 0 or 1; another one does where it is 0.")
         self.prometheus_up = self._gauge("prometheus_up", "Whether Prometheus answered all of the last pass, 0 or 1.")
         self.last_pass_time = self._gauge("last_pass_time_seconds", "Unix time at which the last good pass ended.")
 

@@ -99,6 +99,7 @@ def test_defaults_of_the_chart_are_those_of_the_operator(helm: str) -> None:
     prefix = "EVERWARM_OPERATOR_"
     given = {name.removeprefix(prefix).lower(): value for name, value in names.items()}
     assert set(given) | {"health_port", "metrics_port"} == set(Settings.model_fields)
+    assert given.pop("lease") == "everwarm-system/everwarm-leader", "only the chart knows its namespace"
     assert Settings(**given) == Settings()
 
 

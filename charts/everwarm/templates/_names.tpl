@@ -19,6 +19,11 @@
 {{- include "everwarm.fullname" . }}-operator
 {{- end -}}
 
+{{/* The name of the Lease, and of the right to it: the operator's own, which may also stand in a watched namespace. */}}
+{{- define "everwarm.lease" -}}
+{{- include "everwarm.fullname" . }}-leader
+{{- end -}}
+
 {{- define "everwarm.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- .Values.serviceAccount.name | default (include "everwarm.operator" .) -}}

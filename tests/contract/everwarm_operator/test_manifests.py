@@ -36,8 +36,9 @@ def test_the_deployment_sets_what_the_settings_know() -> None:
     environment = {
         entry["name"].removeprefix("EVERWARM_OPERATOR_").lower(): entry["value"] for entry in container["env"]
     }
+    assert environment.pop("lease") == "everwarm-system/everwarm-leader"
     assert Settings(**environment) == settings, "the defaults, written out"
-    assert set(environment) | {"health_port", "metrics_port"} == set(Settings.model_fields)
+    assert set(environment) | {"health_port", "metrics_port", "lease"} == set(Settings.model_fields)
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"health": settings.health_port, "metrics": settings.metrics_port}
 
@@ -45,7 +46,6 @@ def test_the_deployment_sets_what_the_settings_know() -> None:
 def test_the_deployment_is_fit_for_a_restricted_namespace() -> None:
     pod = deployment()["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert deployment()["spec"]["strategy"] == {"type": "Recreate"}
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container["securityContext"] == {

@@ -26,7 +26,9 @@ Right = tuple[str, str, str]
 def right(request: aiohttp.web.Request) -> Right:
     found = PATH.match(request.path)
     assert found, request.path
-    verb = {"POST": "create", "PATCH": "patch"}.get(request.method) or ("get" if found["name"] else "list")
+    verb = {"POST": "create", "PATCH": "patch", "PUT": "update"}.get(request.method) or (
+        "get" if found["name"] else "list"
+    )
     return verb, found["group"], found["plural"] + (f"/{found['sub']}" if found["sub"] else "")
 
 
@@ -51,6 +53,8 @@ async def calls_of_the_client() -> set[Right]:
                 "apply_service": api.apply_service({"metadata": {"namespace": "ns", "name": "digits"}}),
                 "annotate": api.annotate(Target.REVISION, KEY, "a", "b"),
                 "patch_status": api.patch_status(KEY, {"floor": 1}),
+                "lease": api.lease(KEY),
+                "write_lease": api.write_lease({"metadata": {"namespace": "ns", "name": "everwarm"}, "spec": {}}),
                 "create_event": api.create_event({"metadata": {"namespace": "ns"}}),
             }
             public = {name for name in vars(KubernetesApi) if not name.startswith("_")}
@@ -58,6 +62,7 @@ async def calls_of_the_client() -> set[Right]:
             for call in calls.values():
                 await call
             await api.annotate(Target.POD_AUTOSCALER, KEY, "a", "b")
+            await api.write_lease({"metadata": {"namespace": "ns", "name": "a", "resourceVersion": "1"}, "spec": {}})
     return seen
 
 
@@ -70,11 +75,19 @@ def watches_of_kopf() -> set[Right]:
 
 
 def granted() -> set[Right]:
-    documents = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
-    roles = {document["metadata"]["name"]: document for document in documents if document["kind"] == "ClusterRole"}
+    """By the ClusterRole, and by the Role in the operator's own namespace."""
+    documents = list(yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text()))
+    roles = [
+        document
+        for document in documents
+        if document["kind"] in {"ClusterRole", "Role"}
+        and document["metadata"]["name"] in {"everwarm-operator", "everwarm-leader"}
+    ]
+    assert [role["kind"] for role in roles] == ["ClusterRole", "Role"]
     return {
         (verb, group, resource)
-        for rule in roles["everwarm-operator"]["rules"]
+        for role in roles
+        for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]

@@ -162,6 +162,16 @@ class FakeCluster:
         wanted = self.objects["ModelService"][key]
         wanted["status"] = merged(wanted.get("status", {}), copy.deepcopy(dict(patch)))
 
+    async def lease(self, key):
+        self._call("list", "leases")
+        return copy.deepcopy(self.objects["Lease"].get(key))
+
+    async def write_lease(self, manifest):
+        self._call("lease", manifest["spec"]["holderIdentity"])
+        metadata = manifest["metadata"]
+        self.objects["Lease"][metadata["namespace"], metadata["name"]] = copy.deepcopy(dict(manifest))
+        return manifest
+
     async def create_event(self, event):
         self._call("event", event["reason"])
         self.events.append(dict(event))

@@ -491,3 +491,34 @@ async def test_the_loop_outlives_a_failing_api_server(cluster, passes, telemetry
         await asyncio.sleep(30)
         assert cluster.condition("Ready")[0] == "True"
         assert telemetry.registry.get_sample_value("everwarm_operator_passes_failed_total") == 4
+
+
+@in_fake_time
+async def test_who_does_not_lead_does_nothing_and_stays_alive(cluster, prometheus, waker, telemetry, clock) -> None:
+    leads = [False]
+    passes = Passes(cluster, prometheus, waker, Settings(), telemetry, leads=lambda: leads[0], clock=clock)
+    cluster.add()
+    async with running(passes):
+        passes.request(("ns", "digits"))
+        await asyncio.sleep(61)
+        assert (cluster.writes, cluster.lists, prometheus.asked) == ([], 0, 0)
+        assert passes.seconds_since_last() == pytest.approx(1, abs=1)
+
+        leads[0] = True
+        passes.leadership_changed(True)
+        await asyncio.sleep(1)
+        assert ("apply", "digits") in cluster.writes
+        assert telemetry.registry.get_sample_value("everwarm_operator_leader") == 1
+
+
+async def test_a_new_leader_goes_on_from_what_the_last_one_wrote(cluster, prometheus, passes, clock) -> None:
+    cluster.add(scaling={"policy": "paper"})
+    prometheus.busy(**COLD)
+    await passes.once()
+    await passes.once()
+    assert cluster.status()["floor"] == 3
+    cluster.objects["ModelService"]["ns", "digits"]["status"]["floor"] = 5  # by another, while this one stood by
+    passes.leadership_changed(True)
+    clock.now += 15
+    await passes.once()
+    assert cluster.status()["floor"] == 5
