@@ -7,6 +7,7 @@ httptools would drop its body, which Java's client sends with each offer of HTTP
 import array
 import asyncio
 import fcntl
+import itertools
 import termios
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from everwarm_server.transport.hot import Cycle, Hot
 from everwarm_server.transport.http import CLIENT, CLOSE, JOIN_BYTES, Answer, Refused, error_answer, scan, too_slow
 from everwarm_server.transport.limits import Limits, Patience, Phase
 
+_NUMBERS: Final = itertools.count()
 _FOLDED_PARTS: Final = 256  # of a body; a client may send it byte by byte, and each part weighs 40 bytes more
 
 
@@ -28,6 +30,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, limits: Limits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.number = next(_NUMBERS)
         self._limits = limits
         self._patience = Patience()
         self._message_bytes = 0  # read since the last request was whole

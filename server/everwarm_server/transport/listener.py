@@ -104,22 +104,27 @@ class Listener(uvicorn.Server):
             self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
 
     async def on_tick(self, counter: int) -> bool:
-        """Look at the connections now and then."""
-        if counter % self._ticks_per_look == 0:
-            self._close_overdue()
+        """Look at a part of the connections, and at all of them within `look_seconds`: 3 us each."""
+        turn = counter % self._ticks_per_look
+        self._close_overdue([one for one in self._connections if one.number % self._ticks_per_look == turn])
+        if turn == 0:
+            self._make_room()
         return await super().on_tick(counter)
 
-    def _close_overdue(self) -> None:
+    def _close_overdue(self, connections: "list[Connection]") -> None:
         now_seconds = asyncio.get_running_loop().time()
-        connections = list(self._connections)
         for connection in connections:
             connection.close_if_overdue(now_seconds)
+
+    def _make_room(self) -> None:
         most = self._limits.connections
-        if len(connections) > FULL * most:
-            idle = [one for one in connections if one.idle_seconds(now_seconds) > 0]
-            idle.sort(key=lambda one: one.idle_seconds(now_seconds), reverse=True)
-            for connection in idle[: len(connections) - int(ROOMY * most)]:
-                connection.close_if_silent()
+        if len(self._connections) <= FULL * most:
+            return
+        now_seconds = asyncio.get_running_loop().time()
+        idle = [one for one in self._connections if one.idle_seconds(now_seconds) > 0]
+        idle.sort(key=lambda one: one.idle_seconds(now_seconds), reverse=True)
+        for connection in idle[: len(self._connections) - int(ROOMY * most)]:
+            connection.close_if_silent()
 
     @property
     def _connections(self) -> "set[Connection]":
@@ -152,7 +157,7 @@ class Listener(uvicorn.Server):
                 silent = max(closed, connection.last_read_seconds) <= silent_since
                 if connection.idle and silent:
                     connection.close_if_silent()
-            self._close_overdue()
+            self._close_overdue(list(connections))
             await asyncio.sleep(_TICK_SECONDS)
         self.unanswered = sum(not connection.idle for connection in connections)
         for connection in list(connections):
