@@ -101,11 +101,10 @@ def from_clients(generator: np.random.Generator, clients: Renewals, horizon_seco
     row = np.repeat(np.arange(len(gaps_each)), gaps_each)
     shapes = np.maximum(clients.shapes, _LEAST_SHAPE)[row]
     gaps = np.where(clients.weibull[row], generator.weibull(shapes), generator.standard_gamma(shapes))
-    gaps += np.finfo(np.float64).tiny  # of all gaps at zero no sum could be stretched
     ends = np.cumsum(gaps_each)
     reached = np.cumsum(gaps)
     before = np.concatenate([[0.0], reached[ends[:-1] - 1]])
-    sums = reached[ends - 1] - before
+    sums = np.maximum(reached[ends - 1] - before, np.finfo(np.float64).tiny)  # gaps that are all zero stay so
     parts = (reached - before[row]) / sums[row]
     inside = np.ones(len(gaps), dtype=np.bool_)
     inside[ends - 1] = False

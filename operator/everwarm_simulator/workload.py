@@ -63,10 +63,15 @@ def of_rates(
     """Requests at measured rates; intervals whose rate is nan become holes."""
     times = arrivals.from_rates(generator, rates_per_second, interval_seconds, dispersion)
     horizon = interval_seconds * len(rates_per_second)
+    holes = holes_of(rates_per_second, interval_seconds)
+    return Workload(times, service.draw(generator, len(times)), horizon, holes)
+
+
+def holes_of(rates_per_second: Seconds, interval_seconds: float) -> tuple[tuple[float, float], ...]:
+    """(begin, end) in seconds of each run of intervals whose rate is nan."""
     missing = np.isnan(rates_per_second)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]]).astype(int)))
-    holes = tuple(
+    return tuple(
         (float(begin * interval_seconds), float(end * interval_seconds))
         for begin, end in zip(edges[::2], edges[1::2], strict=True)
     )
-    return Workload(times, service.draw(generator, len(times)), horizon, holes)

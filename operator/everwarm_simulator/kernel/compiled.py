@@ -1,7 +1,7 @@
 """The kernel compiled by numba (extra `fast`): the same loops at ten million requests per second and more.
 
-Importing this module without numba raises ModuleNotFoundError. The first call of each loop compiles it, which takes
-seconds; the result is kept beside the module, or in the user's cache, where one can be written.
+The first call of each loop compiles it, which takes seconds; the result is kept beside the module or in the user's
+cache, where one of them can be written. Without numba it is far slower than the pure kernel: `choice` knows.
 """
 
 from collections.abc import Set

@@ -1,9 +1,16 @@
-"""numba behind a typed door: a function over arrays -> the same function, compiled at its first call."""
+"""numba behind a typed door: a function over arrays -> the same function, compiled at its first call.
+
+Without numba (extra `fast`) the function stays as it is, and is some hundred times slower.
+"""
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-import numba
+njit: Any
+try:
+    from numba import njit
+except ModuleNotFoundError:
+    njit = None
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -13,8 +20,10 @@ def jit(function: _Function) -> _Function:
 
     The machine code is kept where numba finds a place to write; without one each process compiles anew.
     """
+    if njit is None:
+        return function
     try:
-        compiled = numba.njit(cache=True, nogil=True)(function)
+        compiled = njit(cache=True, nogil=True)(function)
     except RuntimeError:  # neither the module's folder nor the user's cache can be written
-        compiled = numba.njit(nogil=True)(function)
+        compiled = njit(nogil=True)(function)
     return cast("_Function", compiled)

@@ -108,6 +108,12 @@ def test_the_compiled_kernel_is_chosen_where_numba_is_installed(monkeypatch: pyt
     assert isinstance(choice.fastest(), PureKernel)
 
 
+def test_without_numba_a_function_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    jit = importlib.import_module("everwarm_simulator.kernel.jit")
+    monkeypatch.setattr(jit, "njit", None)
+    assert jit.jit(abs) is abs
+
+
 def test_without_a_place_for_machine_code_it_is_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     jit = importlib.import_module("everwarm_simulator.kernel.jit")
     asked: list[bool] = []
@@ -118,6 +124,6 @@ def test_without_a_place_for_machine_code_it_is_compiled_anew(monkeypatch: pytes
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
-    monkeypatch.setattr(jit.numba, "njit", njit)
+    monkeypatch.setattr(jit, "njit", njit)
     assert jit.jit(abs)(-2) == 2
     assert asked == [True, False]

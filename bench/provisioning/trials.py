@@ -1,0 +1,107 @@
+"""Contenders on loads -> what each gave, what it cost, and its regret to the clairvoyant bound; in several processes.
+
+A task is one load (a scenario and a seed): it is drawn once, and all contenders and cold starts see the same requests.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
+from bench.provisioning.contenders import MAX_REPLICAS, Contender
+from bench.provisioning.scenarios import OBJECTIVE_SECONDS, Scenario
+
+from everwarm_simulator import report, run
+from everwarm_simulator.bound import late, plan
+from everwarm_simulator.bound.late import LateTable, Question
+from everwarm_simulator.distributions import Lognormal
+from everwarm_simulator.run import Service
+from everwarm_simulator.workload import Workload
+
+COLD_START_SIGMA = 0.3
+WARM_UP_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One load, and all that is to run on it: (mean cold start in seconds, contender)."""
+
+    scenario: Scenario
+    seed: int
+    runs: tuple[tuple[float, Contender], ...]
+    horizon_seconds: float | None
+    bound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one run gave.
+
+    Attributes:
+        attainment: part of the requests within the objective.
+        mean_replicas: paid on average, starting ones included.
+        bound_replicas: what a clairvoyant plan pays on average for as many late requests; nan where not asked for.
+    """
+
+    scenario: Scenario
+    cold_start_seconds: float
+    contender: Contender
+    seed: int
+    attainment: float
+    mean_replicas: float
+    cold_fraction: float
+    p95_seconds: float
+    bound_replicas: float
+
+    @property
+    def regret(self) -> float:
+        """Times what the bound pays."""
+        return self.mean_replicas / self.bound_replicas
+
+
+def results(tasks: Sequence[Task], processes: int) -> Iterator[list[Result]]:
+    """Run all tasks; each one's results when they are there, in no order."""
+    if processes == 1:
+        yield from map(_results, tasks)
+        return
+    with ProcessPoolExecutor(processes, initializer=os.nice, initargs=(5,)) as pool:
+        for future in as_completed([pool.submit(_results, task) for task in tasks]):
+            yield future.result()
+
+
+def _results(task: Task) -> list[Result]:
+    load = task.scenario.workload(task.seed, task.horizon_seconds)
+    table = None
+    if task.bound:
+        table = late.simulated(load, Question(OBJECTIVE_SECONDS, 1, MAX_REPLICAS, begin_seconds=WARM_UP_SECONDS))
+    return [_result(task, load, table, *single) for single in task.runs]
+
+
+def _result(task: Task, load: Workload, table: LateTable | None, cold_start: float, contender: Contender) -> Result:
+    reactive, floor = contender.controls(task.scenario)
+    service = Service(
+        1,
+        Lognormal(cold_start, COLD_START_SIGMA),
+        MAX_REPLICAS,
+        contender.initial_replicas,
+        objective_seconds=OBJECTIVE_SECONDS,
+    )
+    done = run.simulate(load, service, reactive, floor, np.random.default_rng([task.seed, 1]))
+    summed = report.of_run(done, OBJECTIVE_SECONDS, WARM_UP_SECONDS)
+    bound = float("nan")
+    if table is not None:
+        missed = round((1 - summed.attainment) * summed.requests)
+        cheapest = plan.cheapest(table, cold_start, missed).bound_replica_seconds
+        bound = cheapest / float(table.seconds.sum())
+    return Result(
+        task.scenario,
+        cold_start,
+        contender,
+        task.seed,
+        summed.attainment,
+        summed.mean_replicas,
+        summed.cold_fraction,
+        summed.p95_seconds,
+        bound,
+    )
