@@ -76,10 +76,15 @@ class Server:
     process: "subprocess.Popen[bytes]"
     port: int
     log: Path
+    grpc_port: int = 0
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def grpc_address(self) -> str:
+        return f"127.0.0.1:{self.grpc_port}"
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, timeout: float = 20
@@ -168,8 +173,10 @@ def digits() -> Path:
 def _starter(environment: dict[str, str], logs: Path) -> Iterator[StartServer]:
     started: list[Server] = []
 
-    def start(model: Path | str, *, wait_ready: bool = True, **settings: Any) -> Server:
+    def start(model: Path | str, *, wait_ready: bool = True, grpc: bool = False, **settings: Any) -> Server:
         port = settings.setdefault("port", free_port())
+        if grpc:
+            settings["grpc_port"] = free_port()
         given = {f"EVERWARM_{name.upper()}": str(value) for name, value in settings.items()}
         log = logs / f"server-{len(started)}.log"
         with log.open("wb") as out:
@@ -180,7 +187,7 @@ def _starter(environment: dict[str, str], logs: Path) -> Iterator[StartServer]:
                 stdout=out,
                 stderr=out,
             )
-        server = Server(process, port, log)
+        server = Server(process, port, log, settings.get("grpc_port", 0))
         started.append(server)
         if wait_ready:
             server.until(lambda: process.poll() is not None or server.answers("/v2/health/ready") == 200, START_SECONDS)
