@@ -5,12 +5,16 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from everwarm_server.admission import Admission, Client, Done, Ticket
-from everwarm_server.errors import InferenceFailed, InvalidInput, ModelNotReady, ServingError
+from everwarm_server.admission import DEFAULT_LIMITS, Admission, Client, Done, Limits, Ticket
+from everwarm_server.batching import rows
+from everwarm_server.batching.compute import Run
+from everwarm_server.batching.options import Options
+from everwarm_server.batching.policy import Batching
+from everwarm_server.errors import DeadlineExceeded, InferenceFailed, InvalidInput, ModelNotReady, ServingError
 from everwarm_server.placement import Placement
 from everwarm_server.protocol.description import Serving
 from everwarm_server.protocol.sentences import listed, shown
@@ -28,7 +32,7 @@ from everwarm_server.protocol.validate import check_inputs
 from everwarm_server.runtime.base import Runtime
 from everwarm_server.streaming import Streaming
 from everwarm_server.telemetry.metrics import ModelMetrics
-from everwarm_server.turns import Run, Turns
+from everwarm_server.turns import Turns
 
 VERSION: Final = "1"  # of a model that has no versions of its own
 _LOG: Final = logging.getLogger(__name__)
@@ -72,20 +76,45 @@ class DataPlane:
         metrics: ModelMetrics,
         inline_seconds: float = 0.0,
         version: str = VERSION,
+        *,
+        batching: Options | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.name = name
         self.version = version
         self.retired = False
         self.metrics = metrics
-        self.admission = Admission(concurrency, queue_size)
+        self._batching = Batching(batching or Options(mode="off"))
+        self.admission = Admission(concurrency, queue_size, self._batching, metrics.batches, limits)
+        metrics.batches.readings = self._readings()
         self._placement = Placement(inline_seconds)
         self._turns = Turns(self.admission, self._placement)
         self._runtime: Runtime | None = None
         self._draining = False
 
-    def serve(self, runtime: Runtime, since_seconds: float | None = None) -> None:
-        """The model is loaded and warmed: requests may come; by `since_seconds` another one in its place was before."""
+    def _readings(self) -> dict[str, Callable[[], float]]:
+        admission, batching, gradient = self.admission, self._batching, self.admission.gradient
+        return {
+            "queue_rows": lambda: admission.waiting_rows,
+            "queue_requests": lambda: admission.waiting,
+            "batch_max_rows": lambda: batching.max_rows if batching.is_on else 0,
+            "batch_cost_seconds": lambda: batching.cost.per_batch_seconds,
+            "row_cost_seconds": lambda: batching.cost.per_row_seconds,
+            "admission_limit": lambda: 0 if gradient is None else gradient.limit,
+        }
+
+    def serve(
+        self, runtime: Runtime, since_seconds: float | None = None, batching: Mapping[str, Any] | None = None
+    ) -> None:
+        """The model is loaded and warmed: requests may come.
+
+        Args:
+            runtime: the model.
+            since_seconds: since when another one in its place was ready, if one was.
+            batching: what its owner says of the options for batching, by their names.
+        """
         self._runtime = runtime
+        self._batching.serve(runtime, partial(self._run, runtime), batching)
         if not runtime.only_computes:
             self._placement.never_again()
         self.metrics.ready(time.time() if since_seconds is None else since_seconds)
@@ -162,13 +191,13 @@ class DataPlane:
             raise ModelNotReady(f"The model {self.name!r} is still being loaded; try again later.")
         return self._runtime
 
-    def submit(self, request: InferRequest, arrival: Arrival, client: Client, done: Done) -> Ticket | None:
+    def submit(self, request: InferRequest, arrival: Arrival, client: Client, done: Done) -> Ticket:
         """Compute one request; `done` is called once, on the loop: with the response, or with the error.
 
-        The ticket, if there is one, is for giving up.
+        The ticket is for giving up.
 
         Raises:
-            ModelNotReady, InvalidInput, Overloaded: see errors.py.
+            ModelNotReady, InvalidInput, Overloaded, TooManyRequests, DeadlineExceeded: see errors.py.
             ClientGone: the client has left.
         """
         runtime = self._ready_runtime()
@@ -179,12 +208,19 @@ class DataPlane:
         for tensor in request.inputs:
             inputs[tensor.name] = tensor.data
             input_bytes += tensor.data.nbytes
-        call = partial(self._run, runtime, inputs, request.parameters)
 
         def ended(run: Run | BaseException) -> None:
             done(self._response(request, arrival, run) if isinstance(run, Run) else run)
 
-        return self._turns.submit(call, input_bytes, client, ended)
+        call = partial(self._run, runtime, inputs, request.parameters)
+        ticket = Ticket(call, client, ended, arrival.monotonic_seconds, arrival.deadline_seconds, arrival.tenant)
+        ticket.inputs, ticket.parameters, ticket.input_bytes = inputs, request.parameters, input_bytes
+        if request.parameters:
+            ticket.stream = rows.stream(request.parameters)
+        if arrival.deadline_seconds < math.inf and arrival.deadline_seconds <= time.perf_counter():
+            raise DeadlineExceeded("The deadline of this request had passed when it came to its turn.")
+        self._turns.submit(ticket)
+        return ticket
 
     async def infer(self, request: InferRequest, arrival: Arrival, client: Client) -> InferResponse:
         """Answer one request.
@@ -207,8 +243,7 @@ class DataPlane:
         try:
             return await future
         except asyncio.CancelledError:
-            if ticket is not None:
-                self.admission.give_up(ticket)
+            self.admission.give_up(ticket)
             raise
 
     async def stream(
@@ -237,7 +272,7 @@ class DataPlane:
                 self.metrics.inferred(streaming.start_seconds - arrival.monotonic_seconds, streaming.seconds)
 
     def _response(self, request: InferRequest, arrival: Arrival, run: Run) -> InferResponse | Exception:
-        self.metrics.inferred(run.start - arrival.monotonic_seconds, run.end - run.start)
+        self.metrics.inferred(run.start - arrival.monotonic_seconds, (run.end - run.start) * run.share)
         if run.error is not None:
             return run.error
         metadata = self.metadata()

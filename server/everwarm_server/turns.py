@@ -6,35 +6,17 @@ the request before. One request from start to end, and then the next, takes 1.6 
 """
 
 import asyncio
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from everwarm_server.admission import Admission, Client, ClientGone, Done, Ticket
+from everwarm_server.admission import Admission, ClientGone, Ticket
+from everwarm_server.batching.compute import Run
 from everwarm_server.placement import Placement
+from everwarm_server.tickets import late
 
 TURN_SECONDS: Final = 0.003  # then connections are looked at again, probes among them
-
-
-class Run:
-    """What an inference gave, and when it started and ended by time.perf_counter()."""
-
-    __slots__ = ("cpu_seconds", "end", "error", "outputs", "start")
-
-    def __init__(self) -> None:
-        self.outputs: Mapping[str, Any] = {}
-        self.error: Exception | None = None
-        self.start = self.end = self.cpu_seconds = 0.0
-
-
-class _Waiting:
-    """A call that waits for its turn."""
-
-    __slots__ = ("call", "client", "done", "input_bytes")
-
-    def __init__(self, call: Callable[[], Run], input_bytes: int, client: Client, done: Done) -> None:
-        self.call, self.input_bytes, self.client, self.done = call, input_bytes, client, done
 
 
 class Turns:
@@ -43,68 +25,69 @@ class Turns:
     def __init__(self, admission: Admission, placement: Placement) -> None:
         self._admission = admission
         self._placement = placement
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Ticket] = deque()
+        self._by_tenant: dict[str, int] = {}
+        admission.finished = self._ran_in_thread
 
-    def submit(self, call: Callable[[], Run], input_bytes: int, client: Client, done: Done) -> Ticket | None:
-        """Run a call; `done` is called once on the loop, with its Run or with ClientGone or Overloaded.
-
-        Returns:
-            A ticket for giving up, if the call waits for a thread.
+    def submit(self, ticket: Ticket) -> None:
+        """Run its call; `done` of the ticket is called once on the loop: see Admission.enter().
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded, TooManyRequests, DeadlineExceeded: it is refused.
             ClientGone: the client has left.
         """
-        if not self._waiting and not self._placement.here(input_bytes):
-            return self._in_thread(call, input_bytes, client, done)
+        if ticket.stream is not None or (not self._waiting and not self._placement.here(ticket.input_bytes)):
+            # The order of a stream is kept among those that wait for threads.
+            self._admission.enter(ticket)
+            return
         self._admission.check(len(self._waiting))
+        if ticket.tenant:
+            here = self._by_tenant.get(ticket.tenant, 0)
+            self._admission.check_tenant(ticket.tenant, here, len(self._waiting))
+            self._by_tenant[ticket.tenant] = here + 1
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._turn)
-        self._waiting.append(_Waiting(call, input_bytes, client, done))
-        return None
+        self._waiting.append(ticket)
 
     def _turn(self) -> None:
         end = time.perf_counter() + TURN_SECONDS
-        ran: list[tuple[_Waiting, Run]] = []
+        ran: list[tuple[Ticket, Run]] = []
         while self._waiting and (not ran or ran[-1][1].end < end):
-            one = self._waiting.popleft()
-            run = self._run(one)
+            ticket = self._waiting.popleft()
+            run = self._run(ticket)
             if run is not None:
-                ran.append((one, run))
+                ran.append((ticket, run))
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._turn)
-        for one, run in ran:
-            one.done(run)
+        else:
+            self._by_tenant.clear()
+        for ticket, run in ran:
+            ticket.done(run)
 
-    def _run(self, one: _Waiting) -> Run | None:
-        if one.client.gone:
-            one.done(ClientGone())
+    def _run(self, ticket: Ticket) -> Run | None:
+        if ticket.tenant:
+            self._by_tenant[ticket.tenant] -= 1
+        if ticket.client.gone:
+            ticket.done(ClientGone())
             return None
-        if self._admission.has_free_slot and self._placement.here(one.input_bytes):
-            run = one.call()
+        if ticket.deadline_seconds < math.inf and ticket.deadline_seconds <= time.perf_counter():
+            ticket.done(late())
+            return None
+        if self._admission.has_free_slot and self._placement.here(ticket.input_bytes):
+            run: Run = ticket.call()
             if not _wanted_own_loop(run.error):
-                self._placement.ran_here(one.input_bytes, run.end - run.start)
+                self._placement.ran_here(ticket.input_bytes, run.end - run.start)
                 return run
             self._placement.never_again()
         try:
-            self._in_thread(one.call, one.input_bytes, one.client, one.done)
+            self._admission.enter(ticket)
         except Exception as error:  # noqa: BLE001 - the one who waits gets it
-            one.done(error)
+            ticket.done(error)
         return None
 
-    def _in_thread(self, call: Callable[[], Run], input_bytes: int, client: Client, done: Done) -> Ticket:
-        def timed() -> Run:
-            cpu_seconds = time.thread_time()
-            run = call()
-            run.cpu_seconds = time.thread_time() - cpu_seconds
-            return run
-
-        def ended(run: Any) -> None:
-            if isinstance(run, Run):
-                self._placement.ran_in_thread(input_bytes, run.end - run.start, run.cpu_seconds)
-            done(run)
-
-        return self._admission.submit(timed, client, ended)
+    def _ran_in_thread(self, ticket: Ticket, result: Any) -> None:
+        if isinstance(result, Run):
+            self._placement.ran_in_thread(ticket.input_bytes, result.end - result.start, result.cpu_seconds)
 
 
 def _wanted_own_loop(error: Exception | None) -> bool:

@@ -19,6 +19,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from everwarm_server.telemetry import cold
+from everwarm_server.telemetry.batches import BatchSeries, gauges
 from everwarm_server.telemetry.dispersion import ArrivalCounts
 from everwarm_server.telemetry.series import Counters, Histogram, Series
 from everwarm_server.telemetry.totals import Totals
@@ -44,6 +45,7 @@ class ModelMetrics:
         last_arrival_seconds: unix time of the last request; 0: none yet.
         failure_seconds: that requests took which were answered with an error.
         series: all that is counted, by name.
+        batches: what is counted of batches and the queue.
     """
 
     def __init__(self, registry: CollectorRegistry, concurrency: int, arrivals: ArrivalCounts) -> None:
@@ -54,6 +56,7 @@ class ModelMetrics:
         self.phase_seconds: dict[str, float] = {}
         self.last_arrival_seconds = self.failure_seconds = 0.0
         self.series: dict[str, Series] = {}
+        self.batches = BatchSeries(self.series)
         self._arrivals = arrivals
         self._ready_seconds = math.inf
         self._by_code = self._counters(
@@ -62,7 +65,9 @@ class ModelMetrics:
         self._cold = self._counters("cold_start_requests", "requests that found no warm replica", None)
         self._request_seconds = self._histogram("request_seconds", "arrival to response complete")
         self._queue_seconds = self._histogram("queue_seconds", "arrival to start of inference")
-        self._inference_seconds = self._histogram("inference_seconds", "time in the model, one observation per request")
+        self._inference_seconds = self._histogram(
+            "inference_seconds", "time in the model, one observation per request: of a batch, its share by rows"
+        )
 
     def _counters(self, name: str, text: str, label: str | None, *values: str) -> dict[str, int]:
         made = Counters(f"everwarm_{name}", text, label, *values)
@@ -247,6 +252,7 @@ class Metrics:
             in_flight.add_metric((name,), sum(each.in_flight for each in model.present))
             dispersion.add_metric((name,), model.arrivals.index(now_seconds))
         yield from (load, ready, concurrency, in_flight, dispersion)
+        yield from gauges((name, [each.batches for each in model.present]) for name, model in self._models.items())
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

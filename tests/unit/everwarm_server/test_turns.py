@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from everwarm_server import turns
-from everwarm_server.admission import Admission, ClientGone
+from everwarm_server.admission import Admission, ClientGone, Ticket
+from everwarm_server.batching.compute import Run
 from everwarm_server.errors import InferenceFailed, Overloaded
 from everwarm_server.placement import PROBATION, Placement
-from everwarm_server.turns import Run, Turns
+from everwarm_server.turns import Turns
 
 QUICK, OTHER = 100, 1_000_000  # sizes of inputs: known to be quick, and not known
 
@@ -38,6 +39,7 @@ class Calls:
         size: int = QUICK,
         client: FakeClient | None = None,
         work: Callable[[], None] | None = None,
+        tenant: str = "",
     ) -> None:
         def call() -> Run:
             self.ran.append((name, threading.current_thread() is threading.main_thread()))
@@ -56,7 +58,9 @@ class Calls:
             assert name not in self.got
             self.got[name] = outcome
 
-        self.turns.submit(call, size, client or FakeClient(), done)
+        ticket = Ticket(call, client or FakeClient(), done, time.perf_counter(), tenant=tenant)
+        ticket.input_bytes = size
+        self.turns.submit(ticket)
 
     async def until(self, count: int) -> None:
         for _ in range(10_000):

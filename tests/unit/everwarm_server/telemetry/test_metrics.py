@@ -7,6 +7,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from everwarm_server.telemetry.metrics import Metrics, ModelMetrics
 
 START = 1_000_000.0
+NO_BATCHES = {
+    "everwarm_batch_rows_count": 0,
+    "everwarm_batch_rows_sum": 0,
+    "everwarm_batch_seconds_count": 0,
+    "everwarm_batch_seconds_sum": 0,
+    "everwarm_batches_total{reason=full}": 0,
+    "everwarm_batches_total{reason=idle}": 0,
+    "everwarm_batches_total{reason=delay}": 0,
+    "everwarm_refused_requests_total{reason=queue_full}": 0,
+    "everwarm_expired_requests_total": 0,
+}
 
 
 def of_model(concurrency: int = 1) -> tuple[Metrics, ModelMetrics]:
@@ -36,6 +47,7 @@ def test_all_series_are_there_before_the_first_request() -> None:
         "everwarm_queue_seconds_sum": 0,
         "everwarm_inference_seconds_count": 0,
         "everwarm_inference_seconds_sum": 0,
+        **NO_BATCHES,
         "everwarm_in_flight_requests": 0,
         "everwarm_model_ready": 0,
         "everwarm_concurrency": 2,
@@ -65,6 +77,7 @@ def test_a_request_is_counted_once_in_each_metric() -> None:
         "everwarm_queue_seconds_sum": 0.25,
         "everwarm_inference_seconds_count": 1,
         "everwarm_inference_seconds_sum": 0.5,
+        **NO_BATCHES,
         "everwarm_in_flight_requests": 1,
         "everwarm_load_seconds{phase=fetch}": 1.5,
         "everwarm_model_ready": 1,
