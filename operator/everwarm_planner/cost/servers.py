@@ -1,4 +1,4 @@
-"""What runs whether requests come or not: Fargate tasks, EC2 instances, an EKS cluster and its (GPU) nodes -> a bill."""
+"""What runs whether requests come or not: Fargate tasks, EC2 instances, an EKS cluster with GPU nodes -> a bill."""
 
 import math
 from collections.abc import Iterable
