@@ -26,7 +26,7 @@ from everwarm_server.errors import DeadlineExceeded, Overloaded, TooManyRequests
 from everwarm_server.gradient import Gradient
 from everwarm_server.tickets import Client, ClientGone, Done, Part, Parts, Ticket, late
 
-__all__ = ["Admission", "Client", "ClientGone", "Done", "Limits", "Observer", "Ticket"]
+__all__ = ["Admission", "Client", "ClientGone", "Done", "Observer", "QueueLimits", "Ticket"]
 
 QUEUE_FULL: Final = "queue_full"
 TENANT: Final = "tenant"
@@ -38,7 +38,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class QueueLimits:
     """Who may be in the queue of one model.
 
     Attributes:
@@ -52,7 +52,7 @@ class Limits:
     adaptive: bool = False
 
 
-DEFAULT_LIMITS: Final = Limits()
+DEFAULT_LIMITS: Final = QueueLimits()
 
 
 class Observer(Protocol):
@@ -94,7 +94,7 @@ class Admission:
         queue_size: int,
         batching: Batching | None = None,
         observer: Observer | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: QueueLimits = DEFAULT_LIMITS,
     ) -> None:
         self.batching = batching or Batching(Options(mode="off"))
         self.gradient = Gradient(slots, slots + queue_size) if limits.adaptive else None

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import uvloop
 
 from everwarm_server import loading, repository
+from everwarm_server.admission import QueueLimits
+from everwarm_server.batching.options import Options
 from everwarm_server.catalogue import Source, StartPlan
 from everwarm_server.dataplane import DataPlane
 from everwarm_server.loading import Loaded
@@ -87,7 +89,19 @@ class Application:
         settings = self._settings
         metrics = self._metrics.model(source.name, source.concurrency)
         return DataPlane(
-            source.name, source.concurrency, settings.queue_size, metrics, settings.inline_seconds, source.version
+            source.name,
+            source.concurrency,
+            settings.queue_size,
+            metrics,
+            settings.inline_seconds,
+            source.version,
+            batching=Options(
+                mode=settings.batching,
+                max_rows=settings.batch_rows,
+                max_delay_seconds=None if settings.batch_delay_seconds == "auto" else settings.batch_delay_seconds,
+                slo_seconds=settings.slo_seconds,
+            ),
+            limits=QueueLimits(settings.tenant_share, settings.adaptive_limit),
         )
 
     async def _load(self, source: Source) -> Loaded:

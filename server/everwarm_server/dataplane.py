@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from everwarm_server.admission import DEFAULT_LIMITS, Admission, Client, Done, Limits, Ticket
+from everwarm_server.admission import DEFAULT_LIMITS, Admission, Client, Done, QueueLimits, Ticket
 from everwarm_server.batching import rows
 from everwarm_server.batching.compute import Run
 from everwarm_server.batching.options import Options
@@ -78,7 +78,7 @@ class DataPlane:
         version: str = VERSION,
         *,
         batching: Options | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: QueueLimits = DEFAULT_LIMITS,
     ) -> None:
         self.name = name
         self.version = version

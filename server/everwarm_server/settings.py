@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from everwarm_server.admission_settings import AdmissionSettings
 from everwarm_server.catalogue import NAME_PATTERN, Catalogue, ModelSpec, Source
 
 PREFIX: Final = "EVERWARM_"
@@ -19,7 +20,7 @@ class SettingsError(Exception):
     """The settings are wrong; the text says which, and what to do."""
 
 
-class Settings(BaseSettings):
+class Settings(AdmissionSettings):
     """How one replica serves one model, or several."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", populate_by_name=True)

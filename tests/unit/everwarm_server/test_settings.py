@@ -17,6 +17,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_defaults() -> None:
     settings = read(["--model-uri", "/models/digits"])
     assert settings.model_dump() == {
+        "batching": "auto",
+        "batch_rows": None,
+        "batch_delay_seconds": 0.0,
+        "slo_seconds": None,
+        "tenant_share": 0.8,
+        "adaptive_limit": False,
         "model_uri": "/models/digits",
         "model_name": "digits",
         "model_format": None,
