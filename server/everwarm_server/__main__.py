@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from everwarm_server import loading
+from everwarm_server.catalogue import start_plan
+from everwarm_server.errors import ModelError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -16,15 +18,16 @@ def main(arguments: Sequence[str]) -> int:
     start_seconds = process.start_seconds()
     try:
         settings = server_settings.read(arguments)
-    except server_settings.SettingsError as error:
+        plan = start_plan(settings.catalogue()().values(), settings.model_memory_bytes)
+    except (server_settings.SettingsError, ModelError) as error:
         sys.stderr.write(f"everwarm: {error}\n")
         return 2
     logs.configure()
-    loaded = loading.start(settings.source())
+    loads = {source: loading.start(source) for source in plan.now}
     from everwarm_server import app
 
     try:
-        return app.run(settings, start_seconds, loaded)
+        return app.run(settings, start_seconds, plan, loads)
     except OSError as error:
         sys.stderr.write(f"everwarm: can't listen on {settings.host}: {error}\n")
         return 1

@@ -56,9 +56,7 @@ class Application:
         self._start_seconds = start_seconds
         self._loads = dict(loads)
         self._metrics = Metrics(start_seconds)
-        self._repository = Repository(
-            settings.catalogue(), self._metrics, self._open, self._load, _patience(settings)
-        )
+        self._repository = Repository(settings.catalogue(), self._metrics, self._open, self._load, _patience(settings))
         inference = Inference(settings.max_body_bytes, settings.compress_bytes)
         token = None if settings.api_token is None else settings.api_token.get_secret_value()
         router = Router(self._repository, inference, token, metrics_here=settings.metrics_port is None)
@@ -117,7 +115,7 @@ class Application:
         stopped = asyncio.create_task(signals.first.wait())
         imports_seconds = self._age_seconds()
         _LOG.info("Listening", extra={"host": self._settings.host, "port": self._main.port})
-        anything: set[asyncio.Future[Any]] = {starting, stopped, *serving}
+        anything: set[asyncio.Future[Any]] = {starting, stopped, *serving.values()}
         await asyncio.wait(anything, return_when=asyncio.FIRST_COMPLETED)
         code = 0
         if starting.done():
@@ -127,7 +125,7 @@ class Application:
         starting.cancel()
         if code == 0 and stopped.done():
             return await self._end(signals, serving)
-        for task in serving:
+        for task in serving.values():
             if task.done():
                 task.result()
         return code or 1

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from everwarm_server.admission import DEFAULT_LIMITS, Admission, Client, Done, QueueLimits, Ticket
+from everwarm_server.arriving import Arriving
 from everwarm_server.batching import rows
 from everwarm_server.batching.compute import Run
 from everwarm_server.batching.options import Options
@@ -66,6 +67,8 @@ class DataPlane:
 
     Attributes:
         retired: another one answers in its place; whoever found this one before must look again.
+        arriving: where requests wait that had it loaded, or came while it was loaded for others.
+        served_seconds: unix time since when it answers.
     """
 
     def __init__(
@@ -83,6 +86,8 @@ class DataPlane:
         self.name = name
         self.version = version
         self.retired = False
+        self.arriving: Arriving | None = None
+        self.served_seconds = 0.0
         self.metrics = metrics
         self._batching = Batching(batching or Options(mode="off"))
         self.admission = Admission(concurrency, queue_size, self._batching, metrics.batches, limits)
@@ -117,7 +122,8 @@ class DataPlane:
         self._batching.serve(runtime, partial(self._run, runtime), batching)
         if not runtime.only_computes:
             self._placement.never_again()
-        self.metrics.ready(time.time() if since_seconds is None else since_seconds)
+        self.served_seconds = time.time()
+        self.metrics.ready(self.served_seconds if since_seconds is None else since_seconds)
 
     def retire(self) -> None:
         """Another one answers from now on; what came before is answered still."""
@@ -185,6 +191,19 @@ class DataPlane:
             ModelNotReady: it is still being loaded.
         """
         return self._ready_runtime().metadata
+
+    async def until_loaded(self, deadline_seconds: float = math.inf) -> None:
+        """Wait for a model that is loaded by request; one that is loaded at the start is not waited for.
+
+        Args:
+            deadline_seconds: see Arrival.
+
+        Raises:
+            ModelNotReady, DeadlineExceeded, Overloaded: it is not there, or not in time, or too many wait.
+        """
+        if self._runtime is None and self.arriving is not None:
+            await self.arriving.wait(deadline_seconds)
+        self._ready_runtime()
 
     def _ready_runtime(self) -> Runtime:
         if self._runtime is None:

@@ -9,6 +9,7 @@ ServingError
 │   └── TooManyRequests  too many of this tenant's: there is room for others
 ├── DeadlineExceeded     the answer would come later than the client can use it
 ├── Unauthorized         no valid token came with the request
+├── Forbidden            this server does not do that by request
 ├── InferenceFailed      the model itself raised
 └── ModelError           the model can't be served at all (bad files, unknown format, missing package)
 """
@@ -60,6 +61,10 @@ class DeadlineExceeded(ServingError):
 
 class Unauthorized(ServingError):
     """No valid token came with the request."""
+
+
+class Forbidden(ServingError):
+    """This server is set not to do that by request."""
 
 
 class InferenceFailed(ServingError):

@@ -3,12 +3,12 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from everwarm_server.errors import ModelError
 
@@ -17,14 +17,25 @@ if TYPE_CHECKING:
     from everwarm_server.runtime.base import Runtime
 
 _READ_AHEAD_FILES: Final = 64
+NICE: Final = 10  # nice(1)
+AT_ONCE: Final = 4
+_PLACES: Final = threading.BoundedSemaphore(AT_ONCE)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model that is ready, and how long each phase took in seconds: fetch, load, warmup."""
+    """A model that is ready.
+
+    Attributes:
+        runtime: the model.
+        phase_seconds: how long each phase took: fetch, load, warmup.
+        size_bytes: what it takes in memory: by its own account, or by what the process has grown.
+    """
 
     runtime: "Runtime"
     phase_seconds: dict[str, float]
+    size_bytes: int = 0
 
 
 def read_ahead(uri: str) -> None:
@@ -39,36 +50,44 @@ def read_ahead(uri: str) -> None:
                 os.close(descriptor)
 
 
-def start(source: "Source") -> "Future[Loaded]":
+def start(source: "Source", *, politely: bool = False) -> "Future[Loaded]":
     """Load in a thread; the future has the model, or what was wrong with it.
 
-    A daemon thread: a fetch that hangs must not keep the process from ending.
+    A daemon thread: a fetch that hangs must not keep the process from ending. At most `AT_ONCE` load at once.
     """
     future: Future[Loaded] = Future()
 
     def work() -> None:
-        try:
-            future.set_result(load(source))
-        except Exception as error:  # noqa: BLE001 - it is raised again where the future is read
-            future.set_exception(error)
-        except BaseException as error:  # noqa: BLE001 - sys.exit() in a model's code
-            future.set_exception(ModelError(f"Loading it ended with {error!r}."))
+        with _PLACES:
+            _settle(future, lambda: load(source, politely=politely))
 
     threading.Thread(target=work, name="everwarm-load", daemon=True).start()
     return future
 
 
-def load(source: "Source") -> Loaded:
+def _settle(future: "Future[_T]", call: Callable[[], _T]) -> None:
+    try:
+        future.set_result(call())
+    except Exception as error:  # noqa: BLE001 - it is raised again where the future is read
+        future.set_exception(error)
+    except BaseException as error:  # noqa: BLE001 - sys.exit() in a model's code
+        future.set_exception(ModelError(f"Loading it ended with {error!r}."))
+
+
+def load(source: "Source", *, politely: bool = False) -> Loaded:
     """Fetch, load, warm up.
+
+    Args:
+        source: where it lies.
+        politely: leave the CPU to others while it is fetched, unpacked and verified.
 
     Raises:
         ModelError: the model can't be served.
     """
     seconds: dict[str, float] = {}
     with _timed("fetch", seconds):
-        from everwarm_server.artifacts.fetch import fetch
-
-        directory = fetch(source.uri, source.cache_dir)
+        directory = _fetched(source, politely)
+    before_bytes = _resident_bytes()
     with _timed("load", seconds):
         from everwarm_server.runtime.load import LoadOptions
         from everwarm_server.runtime.load import load as load_runtime
@@ -87,7 +106,33 @@ def load(source: "Source") -> Loaded:
         from everwarm_server.runtime.warmup import warm_up
 
         warm_up(runtime, directory)
-    return Loaded(runtime, seconds)
+    return Loaded(runtime, seconds, runtime.weights_bytes or max(0, _resident_bytes() - before_bytes))
+
+
+def _fetched(source: "Source", politely: bool) -> Path:
+    from everwarm_server.artifacts.fetch import fetch
+
+    if not politely or source.directory is not None:
+        return fetch(source.uri, source.cache_dir)
+    # A thread of its own: threads inherit what is nice from who starts them, and can't take it back; those that a
+    # framework starts while it loads would compute nicely for ever.
+    found: Future[Path] = Future()
+
+    def work() -> None:
+        with suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)  # Linux: of the thread
+        _settle(found, lambda: fetch(source.uri, source.cache_dir))
+
+    threading.Thread(target=work, name="everwarm-fetch", daemon=True).start()
+    return found.result()
+
+
+def _resident_bytes() -> int:
+    """Memory of this process; 0 where the kernel does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 @contextmanager

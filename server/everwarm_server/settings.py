@@ -34,7 +34,7 @@ class Settings(AdmissionSettings):
     model_memory_bytes: int | None = Field(
         default=None,
         ge=1,
-        description="what all models may take in memory; the others are loaded when they are asked for (default: no limit)",
+        description="what all models may take in memory; the rest is loaded when it is asked for (default: no limit)",
     )
     model_wait_seconds: float = Field(
         default=60.0, gt=0, description="seconds that a request waits for a model that is loaded for it"
@@ -46,7 +46,7 @@ class Settings(AdmissionSettings):
     management_token: SecretStr | None = Field(
         default=None, min_length=1, description="bearer token that those requests need instead of the other one"
     )
-    model_name: Annotated[str, Field(pattern=NAME_PATTERN)] = Field(
+    model_name: Annotated[str, Field(pattern=f"{NAME_PATTERN}|^$")] = Field(
         default="", description="the model's name in URLs (default: the last part of the URI)"
     )
     model_format: Literal["onnx", "torch", "python"] | None = Field(
@@ -133,7 +133,7 @@ class Settings(AdmissionSettings):
     @model_validator(mode="before")
     @classmethod
     def _name_by_uri(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if not values.get("model_name") and isinstance(values.get("model_uri"), str):
+        if not values.get("model_name") and isinstance(values.get("model_uri"), str) and values["model_uri"]:
             values["model_name"] = default_name(values["model_uri"])
         return values
 

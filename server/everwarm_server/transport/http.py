@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from everwarm_server.admission import Client, ClientGone
 from everwarm_server.errors import (
     DeadlineExceeded,
+    Forbidden,
     InferenceFailed,
     InvalidInput,
     ModelError,
@@ -53,6 +54,7 @@ _CODES: Final[tuple[tuple[type[ServingError], int], ...]] = (
     (TooLarge, 413),
     (InvalidInput, 400),
     (Unauthorized, 401),
+    (Forbidden, 403),
     (ModelNotFound, 404),
     (ModelNotReady, 503),
     (TooManyRequests, 429),

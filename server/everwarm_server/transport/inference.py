@@ -213,7 +213,7 @@ class Inference:
     async def _answer(self, endpoint: Endpoint, request: Exchange, arrival: Arrival) -> int:
         reply = refuse  # until the body is read
         try:
-            endpoint.plane.metadata()
+            await endpoint.plane.until_loaded(arrival.deadline_seconds)
             body, encoding = await self.read(request)
             reply = respond
             if encoding is not None:

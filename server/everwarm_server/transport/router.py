@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias, cast
 
 from everwarm_server.dataplane import DataPlane
-from everwarm_server.errors import ModelNotReady, Unauthorized
+from everwarm_server.errors import ModelNotReady, ServingError, Unauthorized
 from everwarm_server.protocol.v2_json import json_headers
 from everwarm_server.repository import Repository
 from everwarm_server.telemetry.metrics import Metrics
@@ -29,15 +29,23 @@ from everwarm_server.transport.http import (
     refuse,
     respond,
 )
-from everwarm_server.transport.inference import Endpoint, Inference, v1, v2
+from everwarm_server.transport.inference import Codec, Endpoint, Inference, v1, v2
 from everwarm_server.transport.streaming import Streams, generate, infer_stream
 
 Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 _Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
 _GET: Final = ("GET", "HEAD")
 _PROBES: Final = "/v2/health/"
+_CODECS: Final[dict[str, Callable[[], Codec]]] = {
+    "/infer": v2,
+    ":predict": v1,
+    "/generate": generate,
+    "/generate_stream": generate,
+    "/infer_stream": infer_stream,
+}
+_STREAMS: Final = frozenset({"/generate_stream", "/infer_stream"})
 _OTHER_INFERENCE: Final = re.compile(
-    r"/v2/models/(?P<v2>.+?)(?:/versions/(?P<v2_version>[^/]*))?/(?:infer|generate)(?:_stream)?"
+    r"/v2/models/(?P<v2>.+?)(?:/versions/(?P<v2_version>[^/]*))?(?P<verb>/(?:infer|generate)(?:_stream)?)"
     r"|/v1/models/(?P<v1>.+?)(?:/versions/(?P<v1_version>[^/]*))?:predict"
 )
 
@@ -65,18 +73,14 @@ class Router:
 
     def _model_changed(self, name: str, version: str | None, plane: DataPlane | None) -> None:
         versions = "" if version is None else f"/versions/{version}"
-        base = f"/v2/models/{name}{versions}"
-        for endpoints, path, codec in (
-            (self._endpoints, f"{base}/infer", v2),
-            (self._endpoints, f"/v1/models/{name}{versions}:predict", v1),
-            (self._endpoints, f"{base}/generate", generate),
-            (self._streaming, f"{base}/generate_stream", generate),
-            (self._streaming, f"{base}/infer_stream", infer_stream),
-        ):
+        for verb, codec in _CODECS.items():
+            endpoints = self._streaming if verb in _STREAMS else self._endpoints
+            protocol = "v1" if verb == ":predict" else "v2"
+            path = f"/{protocol}/models/{name}{versions}{verb}".encode()
             if plane is None:
-                del endpoints[path.encode()]
+                del endpoints[path]
             else:
-                endpoints[path.encode()] = Endpoint(plane, codec())
+                endpoints[path] = Endpoint(plane, codec())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -121,10 +125,17 @@ class Router:
             management = await self._load_management()
             await management(scope, request.receive, request.send)
             return
-        error: Exception = wrong_method(request.method, ("POST",))
-        if request.method == "POST":
-            error = self._repository.not_served(match["v2"] or match["v1"], match["v2_version"] or match["v1_version"])
-        await refuse(request, error_answer(error))
+        if request.method != "POST":
+            await refuse(request, error_answer(wrong_method(request.method, ("POST",))))
+            return
+        try:
+            plane = self._repository.find(match["v2"] or match["v1"], match["v2_version"] or match["v1_version"])
+        except ServingError as error:
+            await refuse(request, error_answer(error))
+            return
+        verb = match["verb"] or ":predict"
+        answering = self._streams if verb in _STREAMS else self._inference
+        await answering.answer(Endpoint(plane, _CODECS[verb]()), request)
 
     async def _load_management(self) -> Asgi:
         if self._management is None:

@@ -88,7 +88,7 @@ class Streams:
     async def _answer(self, endpoint: Endpoint, request: Exchange, arrival: Arrival) -> int:
         events = _Events(request)
         try:
-            endpoint.plane.metadata()
+            await endpoint.plane.until_loaded(arrival.deadline_seconds)
             body, encoding = await self._inference.read(request)
             events.body_is_read = True
             if encoding is not None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from everwarm_server.catalogue import Source
 from everwarm_server.settings import Settings, SettingsError, default_name, parser, read
 
 
@@ -24,11 +25,19 @@ def test_defaults() -> None:
         "tenant_share": 0.8,
         "adaptive_limit": False,
         "model_uri": "/models/digits",
+        "models": None,
+        "model_memory_bytes": None,
+        "model_wait_seconds": 60.0,
+        "management": None,
+        "management_token": None,
         "model_name": "digits",
         "model_format": None,
         "host": "127.0.0.1",
         "port": 8080,
         "metrics_port": None,
+        "grpc_port": None,
+        "grpc_connection_seconds": 10.0,
+        "server_name": "everwarm",
         "concurrency": 1,
         "queue_size": 1000,
         "inline_seconds": 0.0003,
@@ -96,9 +105,39 @@ def test_loopback_needs_no_token(host: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("flags", "manages"),
+    [
+        ([], True),
+        (["--management", "false"], False),
+        (["--host", "0.0.0.0", "--api-token", "a"], False),
+        (["--host", "0.0.0.0", "--api-token", "a", "--management", "true"], True),
+        (["--host", "0.0.0.0", "--allow-unauthenticated", "true"], False),
+        (["--host", "0.0.0.0", "--allow-unauthenticated", "true", "--management-token", "b"], True),
+    ],
+)
+def test_models_are_managed_by_request_where_no_stranger_can(flags: list[str], manages: bool) -> None:
+    assert read(["--model-uri", "m", *flags]).manages is manages
+
+
+def test_strangers_never_manage_models() -> None:
+    flags = ["--host", "0.0.0.0", "--allow-unauthenticated", "true", "--management", "true"]
+    with pytest.raises(SettingsError, match="set EVERWARM_MANAGEMENT_TOKEN, or EVERWARM_MANAGEMENT=false"):
+        read(["--model-uri", "m", *flags])
+
+
+def test_one_model_and_several_come_as_a_catalogue(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (one,) = read(["--model-uri", "/models/digits", "--concurrency", "3"]).catalogue()().values()
+    assert one.sources() == [Source("digits", "/models/digits", concurrency=3)]
+    (of_several,) = read(["--models", str(tmp_path), "--concurrency", "3"]).catalogue()().values()
+    assert of_several.base == Source("a", str(tmp_path / "a"), concurrency=3)
+
+
+@pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        ([], "EVERWARM_MODEL_URI: Field required"),
+        ([], "set EVERWARM_MODEL_URI for one model, or EVERWARM_MODELS for several; neither is set"),
+        (["--model-uri", "m", "--models", "d"], "both are set"),
         (["--model-uri", "m", "--port", "99999"], "EVERWARM_PORT: Input should be less than or equal to 65535"),
         (["--model-uri", "m", "--concurrency", "0"], "EVERWARM_CONCURRENCY: Input should be greater than or equal"),
         (["--model-uri", "m", "--drain-seconds", "-1"], "EVERWARM_DRAIN_SECONDS"),

@@ -1,13 +1,13 @@
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
 
-from everwarm_server.catalogue import Source
+from everwarm_server.catalogue import ModelSpec, Source, start_plan
 from everwarm_server.dataplane import DataPlane
 from everwarm_server.errors import InferenceFailed
 from everwarm_server.loading import Loaded
@@ -21,6 +21,8 @@ from everwarm_server.transport.router import Router
 class Doubler:
     device = "cpu"
     only_computes = True
+    streams = False
+    weights_bytes = 0
     metadata = ModelMetadata("m", "1", "fake", (TensorSpec("x", "FP32", (-1,)),), (TensorSpec("y", "FP32", (-1,)),))
 
     def infer(self, inputs: Mapping[str, Array], parameters: Parameters) -> Mapping[str, Array]:
@@ -100,31 +102,36 @@ def client() -> Callable[..., Any]:
     return ask
 
 
-def serving(inline_seconds: float = 0.0, runtime: Any = None) -> Repository:
+async def serving(runtime: Any = None) -> Repository:
     """A repository of one model; without a runtime it is still being loaded."""
     metrics = Metrics(0.0)
 
     def open_plane(source: Source) -> DataPlane:
-        return DataPlane(source.name, 1, 10, metrics.model(source.name, 1), inline_seconds, source.version)
+        return DataPlane(source.name, 1, 10, metrics.model(source.name, 1), version=source.version)
 
     async def load(source: Source) -> Loaded:
-        return Loaded(Doubler(), {})
+        if runtime is None:
+            await asyncio.Event().wait()
+        return Loaded(runtime, {})
 
-    repository = Repository([Source("m", "/nowhere")], metrics, open_plane, load)
-    ((_, plane),) = repository.start()
-    if runtime is not None:
-        repository.serve(plane, Loaded(runtime, {}))
-    return repository
+    spec = ModelSpec(Source("m", "/nowhere"))
+    made = Repository(lambda: {"m": spec}, metrics, open_plane, load)
+    starting = asyncio.create_task(made.start(start_plan([spec])))
+    if runtime is None:
+        await asyncio.sleep(0)
+    else:
+        await starting
+    return made
 
 
 @pytest.fixture(name="serving")
-def serving_() -> Callable[..., Repository]:
+def serving_() -> Callable[..., Any]:
     return serving
 
 
 @pytest.fixture
-def repository() -> Iterator[Repository]:
-    made = serving(runtime=Doubler())
+async def repository() -> AsyncIterator[Repository]:
+    made = await serving(Doubler())
     yield made
     made.close()
 

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from everwarm_server.catalogue import Source
+from everwarm_server.catalogue import ModelSpec, Source, start_plan
 from everwarm_server.dataplane import DataPlane
 from everwarm_server.loading import Loaded
 from everwarm_server.protocol.tensors import Array, ModelMetadata, Parameters
@@ -124,7 +124,7 @@ def parsed(written: bytes) -> list[tuple[int, Any, bytes]]:
     return found
 
 
-def opened(inline_seconds: float = 0.0, token: str | None = None, max_body_bytes: int = 10_000) -> Opened:
+async def opened(inline_seconds: float = 0.0, token: str | None = None, max_body_bytes: int = 10_000) -> Opened:
     model = Model()
     metrics = Metrics(0.0)
 
@@ -132,11 +132,12 @@ def opened(inline_seconds: float = 0.0, token: str | None = None, max_body_bytes
         return DataPlane(source.name, 1, 10, metrics.model(source.name, 1), inline_seconds, source.version)
 
     async def load(source: Source) -> Loaded:
-        return Loaded(Model(), {})
+        return Loaded(model, {})
 
-    repository = Repository([Source("m", "/nowhere")], metrics, open_plane, load)
-    ((_, plane),) = repository.start()
-    repository.serve(plane, Loaded(model, {}))
+    spec = ModelSpec(Source("m", "/nowhere"))
+    repository = Repository(lambda: {"m": spec}, metrics, open_plane, load)
+    await repository.start(start_plan([spec]))
+    plane = repository.find("m")
     router = Router(repository, Inference(max_body_bytes), token, metrics_here=True)
     config = uvicorn.Config(router, http=Connection, ws="none", lifespan="off", log_config=None)  # type: ignore[arg-type]
     config.load()
@@ -159,7 +160,7 @@ def values(answers: list[tuple[int, Any, bytes]]) -> list[Any]:
 
 
 async def test_a_plain_request_takes_no_task() -> None:
-    one = opened()
+    one = await opened()
     one.send(asked(1.5))
     assert not one.state.tasks
     assert values(await one.answers(1)) == [(200, [3.0])]
@@ -168,7 +169,7 @@ async def test_a_plain_request_takes_no_task() -> None:
 
 
 async def test_it_may_come_in_any_pieces() -> None:
-    one = opened()
+    one = await opened()
     request = asked(1.5)
     for cut in range(1, len(request)):
         one.send(request[:cut], request[cut:])
@@ -180,14 +181,14 @@ async def test_it_may_come_in_any_pieces() -> None:
 
 @pytest.mark.parametrize("inline_seconds", [0.0, 0.01])
 async def test_pipelined_requests_are_answered_in_their_order(inline_seconds: float) -> None:
-    one = opened(inline_seconds)
+    one = await opened(inline_seconds)
     one.send(b"".join(asked(number) for number in range(30)))
     assert values(await one.answers(30)) == [(200, [2.0 * number]) for number in range(30)]
     one.plane.close()
 
 
 async def test_one_that_waits_holds_back_what_came_behind_it() -> None:
-    one = opened()
+    one = await opened()
     one.send(asked(1, wait=True) + asked(2) + b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
     await asyncio.sleep(0.01)
     assert (one.transport.written, one.connection.idle) == (b"", False)
@@ -199,7 +200,7 @@ async def test_one_that_waits_holds_back_what_came_behind_it() -> None:
 
 
 async def test_a_quick_model_moves_to_the_loop() -> None:
-    one = opened(inline_seconds=0.01)
+    one = await opened(inline_seconds=0.01)
     for number in range(20):
         one.send(asked(number))
         await one.answers(number + 1)
@@ -213,7 +214,7 @@ async def test_a_quick_model_moves_to_the_loop() -> None:
 
 async def test_a_quick_model_that_may_wait_for_others_stays_in_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Model, "only_computes", False)
-    one = opened(inline_seconds=0.01)
+    one = await opened(inline_seconds=0.01)
     for number in range(20):
         one.send(asked(number))
         await one.answers(number + 1)
@@ -222,7 +223,7 @@ async def test_a_quick_model_that_may_wait_for_others_stays_in_its_thread(monkey
 
 
 async def test_a_model_that_runs_an_event_loop_goes_back_to_its_thread_for_good() -> None:
-    one = opened(inline_seconds=0.01)
+    one = await opened(inline_seconds=0.01)
     for number in range(20):
         one.send(asked(number))
         await one.answers(number + 1)
@@ -250,7 +251,7 @@ async def test_a_model_that_runs_an_event_loop_goes_back_to_its_thread_for_good(
     ],
 )
 async def test_what_is_not_plain_is_answered_too(request_bytes: bytes, code: int) -> None:
-    one = opened()
+    one = await opened()
     one.send(request_bytes)
     ((got, _, _),) = await one.answers(1)
     assert got == code
@@ -259,7 +260,7 @@ async def test_what_is_not_plain_is_answered_too(request_bytes: bytes, code: int
 
 @pytest.mark.parametrize(("headers", "code"), [("", 401), ("Authorization: Bearer s\r\n", 200)])
 async def test_the_token_is_needed(headers: str, code: int) -> None:
-    one = opened(token="s")
+    one = await opened(token="s")
     one.send(asked(headers=headers))
     ((got, _, _),) = await one.answers(1)
     assert got == code
@@ -267,7 +268,7 @@ async def test_the_token_is_needed(headers: str, code: int) -> None:
 
 
 async def test_a_slow_body_ends_the_request_and_the_connection() -> None:
-    one = opened()
+    one = await opened()
     one.send(asked(1.5)[:-9])
     now = one.connection.last_read_seconds
     one.connection.close_if_overdue(now)
@@ -281,7 +282,7 @@ async def test_a_slow_body_ends_the_request_and_the_connection() -> None:
 
 
 async def test_a_body_may_come_byte_by_byte() -> None:
-    one = opened()
+    one = await opened()
     request = asked(1.5, filler="x" * 1000)
     one.send(*(request[i : i + 1] for i in range(len(request))))
     assert values(await one.answers(1)) == [(200, [3.0])]
@@ -289,7 +290,7 @@ async def test_a_body_may_come_byte_by_byte() -> None:
 
 
 async def test_trailers_are_no_headers() -> None:
-    one = opened(token="s")
+    one = await opened(token="s")
     body = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'
     head = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     one.send(head + b"%x\r\n%b\r\n0\r\nAuthorization: Bearer s\r\n\r\n" % (len(body), body))
@@ -303,7 +304,7 @@ H2C = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA
 
 @pytest.mark.parametrize("cut", [0, 60, -5, None])
 async def test_an_offer_to_upgrade_changes_nothing(cut: int | None) -> None:
-    one = opened()
+    one = await opened()
     request = asked(1.5, headers=H2C)
     one.send(*[piece for piece in (request[:cut], request[cut:] if cut else b"", asked(2)) if piece])
     expected = [(200, [3.0]), (200, [4.0])] if cut != 0 else [(200, [4.0])]
@@ -312,7 +313,7 @@ async def test_an_offer_to_upgrade_changes_nothing(cut: int | None) -> None:
 
 
 async def test_upgrade_of_a_chunked_request_with_another_behind_it() -> None:
-    one = opened()
+    one = await opened()
     body = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}'
     head = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n" + H2C.encode() + b"\r\n"
     one.send(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) + asked(2))
@@ -321,7 +322,7 @@ async def test_upgrade_of_a_chunked_request_with_another_behind_it() -> None:
 
 
 async def test_a_client_that_breaks_off_is_counted_and_never_run() -> None:
-    one = opened()
+    one = await opened()
     one.send(asked()[:-3])
     one.connection.connection_lost(None)
     assert (one.counted(499), one.plane.metrics.in_flight, one.model.threads) == (1, 0, [])
@@ -329,7 +330,7 @@ async def test_a_client_that_breaks_off_is_counted_and_never_run() -> None:
 
 
 async def test_a_client_that_leaves_while_it_waits_gets_nothing() -> None:
-    one = opened()
+    one = await opened()
     one.send(asked(wait=True))
     await one.until(lambda: one.model.threads != [])
     one.connection.connection_lost(None)
@@ -340,7 +341,7 @@ async def test_a_client_that_leaves_while_it_waits_gets_nothing() -> None:
 
 
 async def test_at_the_end_of_its_time_the_server_says_so() -> None:
-    one = opened()
+    one = await opened()
     one.send(asked(wait=True))
     await one.until(lambda: one.model.threads != [])
     one.connection.stop_waiting()
@@ -354,7 +355,7 @@ async def test_at_the_end_of_its_time_the_server_says_so() -> None:
 
 @pytest.mark.parametrize("why", ["the client asks", "the server drains"])
 async def test_a_connection_that_ends_says_so_once(why: str) -> None:
-    one = opened()
+    one = await opened()
     if why == "the server drains":
         one.state.default_headers = [(b"connection", b"close")]
     one.send(asked(headers="Connection: close\r\n" if why == "the client asks" else ""))
@@ -364,7 +365,7 @@ async def test_a_connection_that_ends_says_so_once(why: str) -> None:
 
 
 async def test_large_bodies_are_writable_arrays() -> None:
-    one = opened(max_body_bytes=2_000_000)
+    one = await opened(max_body_bytes=2_000_000)
     raw = np.arange(100_000, dtype=np.float32).tobytes()
     tensor = {"name": "x", "datatype": "FP32", "shape": [100_000], "parameters": {"binary_data_size": len(raw)}}
     header = json.dumps({"inputs": [tensor]}).encode()
@@ -378,7 +379,7 @@ async def test_large_bodies_are_writable_arrays() -> None:
 
 @pytest.mark.parametrize("inline_seconds", [0.0, 0.01])
 async def test_a_request_leaves_nothing_to_the_garbage_collector(inline_seconds: float) -> None:
-    one = opened(inline_seconds)
+    one = await opened(inline_seconds)
     for number in range(20):
         one.send(asked(number))
         await one.answers(number + 1)

@@ -154,7 +154,7 @@ async def test_openapi_describes_the_hot_path_too(repository: Repository, make_r
 async def test_before_the_model_is_loaded_the_server_lives(
     make_router: Any, serving: Any, client: Any, path: str, code: int
 ) -> None:
-    unready = serving()
+    unready = await serving()
     assert (await client(make_router(unready), "GET", path)).code == code
     reply = await client(make_router(unready), "POST", "/v2/models/m/infer", X)
     assert (reply.code, reply.headers["retry-after"]) == (503, "1")

@@ -1,7 +1,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ import pytest
 
 from everwarm_server.errors import InferenceFailed, InvalidInput
 from everwarm_server.protocol.tensors import Array, ModelMetadata, Parameters, TensorSpec
-from everwarm_server.repository import Repository
 from everwarm_server.runtime.base import only_answer
 from everwarm_server.transport.http import CLIENT
 from everwarm_server.transport.inference import Inference
@@ -58,8 +57,8 @@ def model() -> Counter:
 
 
 @pytest.fixture
-def router(model: Counter, serving: Callable[..., Repository]) -> Iterator[Router]:
-    repository = serving(runtime=model)
+async def router(model: Counter, serving: Callable[..., Any]) -> AsyncIterator[Router]:
+    repository = await serving(runtime=model)
     yield Router(repository, Inference(1000), None, metrics_here=True)
     model.go.set()
     repository.close()
