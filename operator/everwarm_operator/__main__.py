@@ -51,7 +51,7 @@ async def _passes(settings: Settings) -> AsyncIterator[Passes]:
     with _metrics_server(settings.metrics_port, telemetry):
         async with (
             KubernetesApi(namespaces=settings.namespace_names) as kube,
-            HttpPrometheus(settings.prometheus_url) as prometheus,
+            HttpPrometheus(settings.prometheus) as prometheus,
             HttpWaker() as waker,
         ):
             if settings.lease_key is None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self
 
 import httpx
 
+from everwarm_operator.access import Access
 from everwarm_operator.errors import BadAnswer, Unreachable
 
 TIMEOUT_SECONDS = 5.0
@@ -64,12 +65,27 @@ class Prometheus(Protocol):
 
 
 class HttpPrometheus:
-    """Prometheus behind an URL. Use as an async context manager."""
+    """Prometheus behind one URL or several. Use as an async context manager.
 
-    def __init__(self, url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._url = url
+    Args:
+        access: where, and as whom.
+        transport: in place of the network, for tests.
+
+    Raises:
+        OSError: the certificates can't be read.
+    """
+
+    def __init__(self, access: Access, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._urls = access.urls
+        self._current = 0
         self._client = httpx.AsyncClient(
-            base_url=url, timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False, transport=transport
+            headers=dict(access.headers),
+            auth=access.auth(),
+            verify=access.tls(),
+            timeout=TIMEOUT_SECONDS,
+            follow_redirects=False,
+            trust_env=False,
+            transport=transport,
         )
 
     async def __aenter__(self) -> Self:
@@ -92,17 +108,30 @@ class HttpPrometheus:
         return series(await self._ask("query_range", {"query": text, **times}))
 
     async def _ask(self, what: str, data: Mapping[str, str]) -> bytes:
+        """The body of the first server that answers, from the one on that answered last."""
+        first = self._current
+        for step in range(len(self._urls)):
+            number = (first + step) % len(self._urls)
+            try:
+                body = await self._ask_one(self._urls[number], what, data)
+            except Unreachable as error:
+                failure = error
+            else:
+                self._current = number
+                return body
+        raise failure
+
+    async def _ask_one(self, base: str, what: str, data: Mapping[str, str]) -> bytes:
+        url = f"{base.rstrip('/')}/api/v1/{what}"
         try:
-            async with self._client.stream("POST", f"/api/v1/{what}", data=data) as response:
+            async with self._client.stream("POST", url, data=data) as response:
                 body = await _bounded(response)
         except httpx.TimeoutException as error:
-            raise Unreachable(f"Prometheus at {self._url} did not answer within {TIMEOUT_SECONDS:g} s") from error
+            raise Unreachable(f"Prometheus at {base} did not answer within {TIMEOUT_SECONDS:g} s") from error
         except httpx.HTTPError as error:
-            raise Unreachable(
-                f"Prometheus at {self._url} can't be reached: {str(error) or type(error).__name__}"
-            ) from error
+            raise Unreachable(f"Prometheus at {base} can't be reached: {str(error) or type(error).__name__}") from error
         if response.status_code != httpx.codes.OK:
-            raise Unreachable(f"Prometheus at {self._url} answered HTTP {response.status_code}{_reason(body)}")
+            raise Unreachable(f"Prometheus at {base} answered HTTP {response.status_code}{_reason(body)}")
         return body
 
 

@@ -1,7 +1,11 @@
 """Everything that can be configured of the operator, from EVERWARM_OPERATOR_* in the environment, read once."""
 
+from pathlib import Path
+
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from everwarm_operator.access import Access
 
 
 class Settings(BaseSettings):
@@ -10,7 +14,16 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="EVERWARM_OPERATOR_", frozen=True)
 
     prometheus_url: str = "http://prometheus.monitoring.svc.cluster.local:9090"
-    """Where Prometheus' HTTP API is; all services are asked for at once."""
+    """Where Prometheus' HTTP API is, or several servers of the same content, separated by commas."""
+
+    prometheus_headers: dict[str, str] = Field(default_factory=dict)
+    """Sent with each query, as JSON: the tenant of Mimir or Thanos, for example {"X-Scope-OrgID": "models"}."""
+
+    prometheus_credentials: Path | None = None
+    """Folder with any of token, username and password, ca.crt, tls.crt and tls.key: a mounted Secret."""
+
+    prometheus_token_file: Path | None = None
+    """A bearer token elsewhere, for example the service account's own."""
 
     interval_seconds: float = Field(default=15.0, gt=0)
     """Time from the start of one pass to the start of the next."""
@@ -48,6 +61,17 @@ class Settings(BaseSettings):
         if value and not all(value.partition("/")):
             raise ValueError("lease must be namespace/name")
         return value
+
+    @field_validator("prometheus_credentials", "prometheus_token_file", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        return value or None
+
+    @property
+    def prometheus(self) -> Access:
+        """How Prometheus is reached."""
+        urls = tuple(url for url in (part.strip() for part in self.prometheus_url.split(",")) if url)
+        return Access(urls, self.prometheus_headers, self.prometheus_credentials, self.prometheus_token_file)
 
     @property
     def lease_key(self) -> tuple[str, str] | None:

@@ -92,15 +92,18 @@ def test_each_value_has_a_description_in_the_schema() -> None:
     assert silent == []
 
 
-def test_defaults_of_the_chart_are_those_of_the_operator(helm: str) -> None:
+def test_defaults_of_the_chart_are_those_of_the_operator(helm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (deployment,) = chart.of_kind(chart.render(helm), "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     names = {entry["name"]: entry["value"] for entry in container["env"]}
     prefix = "EVERWARM_OPERATOR_"
-    given = {name.removeprefix(prefix).lower(): value for name, value in names.items()}
-    assert set(given) | {"health_port", "metrics_port"} == set(Settings.model_fields)
-    assert given.pop("lease") == "everwarm-system/everwarm-leader", "only the chart knows its namespace"
-    assert Settings(**given) == Settings()
+    given = {name.removeprefix(prefix).lower() for name in names}
+    assert given | {"health_port", "metrics_port"} == set(Settings.model_fields)
+    assert names.pop(f"{prefix}LEASE") == "everwarm-system/everwarm-leader", "only the chart knows its namespace"
+    defaults = Settings()
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == defaults
 
 
 def test_the_version_is_the_projects() -> None:

@@ -48,12 +48,14 @@ def serve(
     prometheus: httpx.Response | Exception | None = None,
     good: int = 201,
     bad: int = 422,
+    asks_prometheus: bool = True,
 ) -> respx.Route:
     """Answers as a cluster in which all is well, but for what is named; returns the route of the API server."""
     respx.get("http://operator:8080/healthz").respond(health, text="health")
     respx.get("http://operator:9464/metrics").respond(200, text=metrics)
-    query = respx.get("http://prometheus:9090/api/v1/query")
-    query.mock(side_effect=[prometheus or httpx.Response(200, json=SUCCESS)])
+    if asks_prometheus:
+        query = respx.get("http://prometheus:9090/api/v1/query")
+        query.mock(side_effect=[prometheus or httpx.Response(200, json=SUCCESS)])
     api = respx.post("https://kubernetes:443/apis/everwarm.dev/v1alpha1/namespaces/everwarm-system/modelservices")
     api.mock(side_effect=[httpx.Response(good, json={"message": "no"}), httpx.Response(bad, json=REFUSED)])
     return api
@@ -73,6 +75,17 @@ def test_all_is_well(checks: ModuleType, capsys: pytest.CaptureFixture[str]) -> 
     ]
     assert [call.request.url.params["dryRun"] for call in api.calls] == ["All", "All"]
     assert {call.request.headers["Authorization"] for call in api.calls} == {"Bearer secret"}
+
+
+@pytest.mark.parametrize(("up", "code"), [("1.0", 0), ("0.0", 1)])
+@respx.mock
+def test_where_prometheus_takes_credentials_the_operator_is_asked(
+    checks: ModuleType, monkeypatch: pytest.MonkeyPatch, up: str, code: int
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_URL", "")
+    serve(metrics=f"{GOOD_METRICS}everwarm_operator_prometheus_up {up}\n", asks_prometheus=False)
+
+    assert checks.main() == code
 
 
 BROKEN = [

@@ -30,22 +30,30 @@ def the_operator_is_alive() -> None:
 
 
 def the_operator_decides() -> None:
-    """Looks for the time of a pass in the operator's own metrics."""
-    answer = httpx.get(f"{os.environ['OPERATOR_METRICS_URL']}/metrics", timeout=10)
-    values = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
-    if float(values.get("everwarm_operator_last_pass_time_seconds", 0.0)) == 0.0:
+    """Looks for the time of a pass in the metrics of the pod that leads: the Service is asked until it is met."""
+    if _metric("everwarm_operator_last_pass_time_seconds") == 0.0:
         raise Broken("the operator has not finished a pass yet: its log says why")
 
 
 def prometheus_answers() -> None:
-    """Asks Prometheus for a number that needs no data."""
+    """Asks Prometheus for a number that needs no data; where that takes credentials, the operator whether it could."""
     url = os.environ["PROMETHEUS_URL"]
+    if not url:
+        if _metric("everwarm_operator_prometheus_up") == 0.0:
+            raise Broken("Prometheus did not answer the operator: its log says why")
+        return
     try:
         answer = httpx.get(f"{url}/api/v1/query", params={"query": "vector(1)"}, timeout=10)
     except httpx.HTTPError as error:
         raise Broken(f"{url} can't be reached ({error}): set prometheus.url") from error
     if answer.status_code != 200 or '"success"' not in answer.text:
         raise Broken(f"Prometheus answers {answer.status_code} ({answer.text[:200]}): set prometheus.url")
+
+
+def _metric(name: str) -> float:
+    answer = httpx.get(f"{os.environ['OPERATOR_METRICS_URL']}/metrics", timeout=10)
+    values = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
+    return float(values.get(name, 0.0))
 
 
 def the_api_server_checks_model_services() -> None:

@@ -67,9 +67,14 @@ app.kubernetes.io/component: operator
 {{- end -}}
 {{- end -}}
 
-{{/* The port of Prometheus' URL. */}}
+{{/* The first of Prometheus' URLs. */}}
+{{- define "everwarm.prometheusUrl" -}}
+{{- first (splitList "," .Values.prometheus.url) | trimSuffix "/" -}}
+{{- end -}}
+
+{{/* The port of that URL. */}}
 {{- define "everwarm.prometheusPort" -}}
-{{- $url := urlParse .Values.prometheus.url -}}
+{{- $url := urlParse (include "everwarm.prometheusUrl" .) -}}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
 {{- $port | default (ternary "443" "80" (eq $url.scheme "https")) -}}
 {{- end -}}

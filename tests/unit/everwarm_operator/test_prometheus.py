@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from everwarm_operator import prometheus
+from everwarm_operator.access import Access
 from everwarm_operator.errors import BadAnswer, PrometheusError, Unreachable
 from everwarm_operator.prometheus import HttpPrometheus, RangeSeries, Sample
 
@@ -21,7 +22,7 @@ async def ask(response: httpx.Response | Exception) -> tuple[Sample, ...]:
             raise response
         return response
 
-    async with HttpPrometheus("http://prometheus:9090", transport=httpx.MockTransport(handle)) as client:
+    async with HttpPrometheus(Access(("http://prometheus:9090",)), transport=httpx.MockTransport(handle)) as client:
         return await client.query("up")
 
 
@@ -101,7 +102,7 @@ async def test_a_range_is_asked_for_and_what_is_no_count_is_left_out() -> None:
         body = {"status": "success", "data": {"resultType": "matrix", "result": result}}
         return httpx.Response(200, json=body)
 
-    async with HttpPrometheus("http://prometheus:9090", transport=httpx.MockTransport(handle)) as client:
+    async with HttpPrometheus(Access(("http://prometheus:9090",)), transport=httpx.MockTransport(handle)) as client:
         found = await client.query_range("up", 60.0, 180.0, 60)
 
     assert found == (RangeSeries({"service_name": "a"}, {60.0: 1.5, 180.0: 0.0}),)
