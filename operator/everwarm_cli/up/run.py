@@ -22,7 +22,7 @@ from everwarm_cli.up.load import BurstLoad
 from everwarm_cli.up.meter import Meter
 from everwarm_cli.up.observe import Reading, Window
 from everwarm_cli.up.replicas import Fleet, Launch, Replica, State
-from everwarm_cli.up.scale import Limits, Sample, ScaleState, step
+from everwarm_cli.up.scale import Autoscaler, Limits
 from everwarm_cli.up.settings import LoadKind, UpSettings
 from everwarm_planner.guardrails import Bounds
 from everwarm_planner.memory import Memory
@@ -69,7 +69,9 @@ class Up:
         self._planner = Planner(policy, Bounds(settings.min_replicas, settings.max_replicas))
         self._memory = Memory.start(settings.min_replicas)
         self._window = Window(settings.window_seconds, settings.concurrency, Reading(self._meter.read(now), Counts()))
-        self._scale = ScaleState()
+        window = max(1, round(settings.stable_window_seconds))  # it averages over whole seconds
+        limits = Limits(settings.min_replicas, settings.max_replicas, settings.concurrency, window)
+        self._autoscaler = Autoscaler(limits, now)
         self._sampled = self._meter.read(now)
         self._history = History()
         self._load = self._make_load(load_client)
@@ -125,19 +127,10 @@ class Up:
     async def _autoscale(self, now: float) -> None:
         totals = self._meter.read(now)
         span = totals.at_seconds - self._sampled.at_seconds
-        # Right after a poke the mean over the instant that passed says nothing; the level does.
         mean = (totals.in_flight_seconds - self._sampled.in_flight_seconds) / span if span > 0 else 0.0
-        asleep = self._fleet.count(State.READY, State.STARTING) == 0
-        sample = Sample(now, span, max(mean, float(totals.in_flight)) if asleep else mean)
         self._sampled = totals
-        settings = self._settings
-        limits = Limits(
-            settings.min_replicas, settings.max_replicas, settings.concurrency, settings.stable_window_seconds
-        )
-        ready = self._fleet.count(State.READY)
-        wanted, self._scale = step(self._scale, sample, ready, self._memory.floor, limits)
-        if totals.in_flight > 0:
-            wanted = max(1, wanted)
+        ready, running = self._fleet.count(State.READY), self._fleet.count(State.READY, State.STARTING)
+        wanted = self._autoscaler.replicas(now, mean, totals.in_flight > 0, ready, running, self._memory.floor)
         await self._fleet.scale_to(wanted)
 
     async def _plan(self) -> Frame:

@@ -1,17 +1,14 @@
-"""How many replicas to run: what Knative's pod autoscaler (KPA) would, lifted to the planner's floor. Pure.
+"""How many replicas to run: Knative's own autoscaler, as the planner models it, fed with what this gateway measures.
 
-After knative/serving pkg/autoscaler/scaling/autoscaler.go: the average of the requests in flight over the stable window
-and over the panic window (a tenth of it), each divided by 70 % of a replica's concurrency. If the panic window asks for
-twice the ready replicas, the larger number holds, never falling, until a stable window has passed without panic. Zero
-only after a whole stable window without any request. Not modelled: rates of change, bursts capacity, grace periods.
+The planner's loop wants one mean per whole second. The gateway is read about once a second, never on the second, so
+what was in flight between two readings is spread over the seconds that they touch.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-_TARGET_UTILIZATION = 0.7
-_PANIC_PART = 0.1
-_PANIC_THRESHOLD = 2.0
+from everwarm_planner.policies import kpa
+from everwarm_planner.policies.kpa_loop import Loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,50 +18,58 @@ class Limits:
     min_replicas: int
     max_replicas: int
     concurrency: int
-    stable_window_seconds: float = 60.0
+    stable_window_seconds: int = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The mean number of requests in flight over the `span_seconds` before `at_seconds`."""
+class Autoscaler:
+    """A pod autoscaler before whose replicas the gateway stands, as Knative's activator does with every request.
 
-    at_seconds: float
-    span_seconds: float
-    in_flight: float
+    Like it, it starts one replica at once for the first request that finds none.
+    """
 
+    def __init__(self, limits: Limits, now: float) -> None:
+        defaults = kpa.Settings.of_concurrency(limits.concurrency)
+        settings = kpa.Settings(
+            defaults.target,
+            defaults.total,
+            stable_window_seconds=limits.stable_window_seconds,
+            target_burst_capacity=-1,  # the gateway is always in the way
+        )
+        self._limits = limits
+        self._loop = Loop(settings, limits.max_replicas, 0, begin_seconds=now)
+        self._read_at = now
+        self._open_area = 0.0  # request-seconds in flight since the last whole second
+        self._decided_at = -math.inf
+        self._wanted = limits.min_replicas
 
-@dataclass(frozen=True, slots=True)
-class ScaleState:
-    """What the autoscaler remembers: a stable window of samples, and the panic it may be in."""
+    def replicas(self, now: float, in_flight: float, waiting: bool, ready: int, running: int, floor: int) -> int:
+        """The replicas to run, within the limits and never under the floor.
 
-    samples: tuple[Sample, ...] = ()
-    panic_at_seconds: float | None = None
-    panic_replicas: int = 0
+        Args:
+            now: monotonic seconds.
+            in_flight: mean requests in flight since the last call.
+            waiting: whether a request is in flight now.
+            ready: replicas that can answer.
+            running: replicas that run or start.
+            floor: the planner's.
+        """
+        self._report(now, in_flight, ready)
+        poked = waiting and running == 0
+        if poked:
+            self._loop.poke(now)
+        lowest = max(floor, self._limits.min_replicas)
+        if poked or now - self._decided_at >= kpa.TICK_SECONDS:
+            self._decided_at = now
+            self._wanted = self._loop.decide(now, ready, self._wanted, lowest)
+        least = max(lowest, 1 if waiting else 0)
+        return min(max(self._wanted, least), self._limits.max_replicas)
 
-
-def step(state: ScaleState, sample: Sample, ready: int, floor: int, limits: Limits) -> tuple[int, ScaleState]:
-    """Take one more sample; return the replicas wanted, within the limits and never under the floor."""
-    now, window = sample.at_seconds, limits.stable_window_seconds
-    kept = tuple(s for s in (*state.samples, sample) if s.at_seconds > now - window)
-    target = _TARGET_UTILIZATION * limits.concurrency
-    stable = math.ceil(_average(kept, now - window) / target)
-    urgent = math.ceil(_average(kept, now - max(1.0, window * _PANIC_PART)) / target)
-    state = replace(state, samples=kept)
-    if urgent / max(1, ready) >= _PANIC_THRESHOLD:
-        state = replace(state, panic_at_seconds=now)
-    elif state.panic_at_seconds is not None and now - state.panic_at_seconds > window:
-        state = replace(state, panic_at_seconds=None, panic_replicas=0)
-    reactive = stable
-    if state.panic_at_seconds is not None:
-        reactive = max(stable, urgent, state.panic_replicas)
-        # Remembered as bounded: a spike that asked for fifty must not outlive the maximum of four by raising it.
-        state = replace(state, panic_replicas=min(reactive, limits.max_replicas))
-    wanted = min(max(reactive, floor, limits.min_replicas), limits.max_replicas)
-    return wanted, state
-
-
-def _average(samples: tuple[Sample, ...], since_seconds: float) -> float:
-    """The mean over the samples after `since_seconds`, weighted by their spans; 0 without any."""
-    inside = [s for s in samples if s.at_seconds > since_seconds]
-    span = sum(s.span_seconds for s in inside)
-    return sum(s.in_flight * s.span_seconds for s in inside) / span if span > 0 else 0.0
+    def _report(self, now: float, in_flight: float, ready: int) -> None:
+        """Close each second that ended since the last reading."""
+        begin = self._read_at
+        for second in range(math.floor(begin) + 1, math.floor(now) + 1):
+            self._open_area += in_flight * (second - begin)
+            self._loop.report(second, self._open_area, ready)
+            self._open_area, begin = 0.0, float(second)
+        self._open_area += in_flight * (now - begin)
+        self._read_at = now
