@@ -9,6 +9,7 @@ from everwarm_server.errors import ModelError
 
 VERSION: Final = "1"  # of a model that has no versions of its own
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
+DEVICE_PATTERN: Final = r"^(auto|cpu|cuda(:(\d{1,3}|\*))?(,cuda:\d{1,3})*)$"  # as runtime/devices.py has it
 _LONGEST_VERSION: Final = 18  # digits: Triton's versions are 64-bit integers
 
 
@@ -21,7 +22,7 @@ class Source:
         version: a whole number, as text.
         uri: a path, file://, s3://, gs://, az:// or https://.
         format: onnx, torch or python; None: by the files that are there.
-        device: auto, cpu or cuda.
+        device: auto, cpu, or GPUs as cuda, cuda:1, cuda:0,cuda:1 or cuda:*.
         concurrency: requests executed at once.
         cache_dir: where downloads are kept; None: a directory in the temporary one.
         pinned: never given up for another model.

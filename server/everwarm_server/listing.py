@@ -24,7 +24,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from everwarm_server.catalogue import NAME_PATTERN, ModelSpec, Policy, Source
+from everwarm_server.catalogue import DEVICE_PATTERN, NAME_PATTERN, ModelSpec, Policy, Source
 from everwarm_server.errors import ModelError
 
 FILE: Final = "models.toml"
@@ -49,7 +49,7 @@ class _Entry(BaseModel):
     default: PositiveInt | None = None
     pinned: bool = False
     format: str | None = None
-    device: Literal["auto", "cpu", "cuda"] | None = None
+    device: Annotated[str, Field(pattern=DEVICE_PATTERN)] | None = None
     concurrency: Annotated[int, Field(ge=1, le=1024)] | None = None
 
     @property

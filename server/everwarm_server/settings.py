@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_vali
 from pydantic_settings import SettingsConfigDict
 
 from everwarm_server.admission_settings import AdmissionSettings
-from everwarm_server.catalogue import NAME_PATTERN, Catalogue, ModelSpec, Source
+from everwarm_server.catalogue import DEVICE_PATTERN, NAME_PATTERN, Catalogue, ModelSpec, Source
 
 PREFIX: Final = "EVERWARM_"
 
@@ -49,8 +49,8 @@ class Settings(AdmissionSettings):
     model_name: Annotated[str, Field(pattern=f"{NAME_PATTERN}|^$")] = Field(
         default="", description="the model's name in URLs (default: the last part of the URI)"
     )
-    model_format: Literal["onnx", "torch", "python"] | None = Field(
-        default=None, description="onnx, torch or python (default: by the files found)"
+    model_format: Literal["onnx", "torch", "sklearn", "python"] | None = Field(
+        default=None, description="onnx, torch, sklearn or python (default: by the files found)"
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     # Knative tells a container its port by the plain PORT.
@@ -124,7 +124,9 @@ class Settings(AdmissionSettings):
     allow_unauthenticated: bool = Field(
         default=False, description="serve without a token on an address that others reach (true or false)"
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda")
+    device: Annotated[str, Field(pattern=DEVICE_PATTERN)] = Field(
+        default="auto", description="auto, cpu, cuda, cuda:1, a list such as cuda:0,cuda:1, or cuda:* for all GPUs"
+    )
     # No default path: a replica whose model lies in its image needs no directory that can be written.
     cache_dir: Path | None = Field(
         default=None, description="directory for downloaded models (default: everwarm-models in the temporary one)"

@@ -29,6 +29,10 @@ class Runtime(Protocol):
         """Whether `infer` never waits for anybody: then a quick one may run on the event loop's thread."""
 
     @property
+    def takes_parameters(self) -> bool:
+        """Whether its answers may depend on the parameters of a request."""
+
+    @property
     def streams(self) -> bool:
         """Whether one request may have several answers, or none; `stream` gives them as they come."""
 
@@ -56,7 +60,12 @@ class Runtime(Protocol):
 
 
 class AnswersOnce(ABC):
-    """A runtime whose models have one answer to each request."""
+    """A runtime whose models have one answer to each request, which its tensors alone decide."""
+
+    @property
+    def takes_parameters(self) -> bool:
+        """They do not."""
+        return False
 
     @property
     def streams(self) -> bool:

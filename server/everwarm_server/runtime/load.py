@@ -1,17 +1,35 @@
 """A directory and options in, a loaded Runtime out; a framework is imported only when a model needs it."""
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from everwarm_server.errors import ModelError
-from everwarm_server.runtime import model_toml
+from everwarm_server.runtime import accuracy, devices, model_toml, quantized
 from everwarm_server.runtime.base import Runtime
+from everwarm_server.runtime.instances import Instances
 
-_FILES: Final = {"model.onnx": "onnx", "model.pt2": "torch", "model.pt": "torch", "model.py": "python"}
-_EXTRAS: Final = {"onnx": "onnxruntime", "torch": "torch"}
-FORMATS: Final = ("onnx", "torch", "python")
+# More than one file may be there for one format; model.py alone is a Python model, beside weights it builds a module.
+_FILES: Final = {
+    "model.onnx": "onnx",
+    "model.pt2": "torch",
+    "model.pt": "torch",
+    "model.safetensors": "torch",
+    "model.skops": "sklearn",
+    "model.py": "python",
+}
+_BESIDE: Final = frozenset({"torch", "python"})
+# What pip calls the packages that a format needs, by the name they are imported by.
+_PACKAGES: Final = {
+    "onnx": {"onnxruntime"},
+    "torch": {"torch", "safetensors"},
+    "sklearn": {"sklearn", "skops"},
+}
+FORMATS: Final = ("onnx", "torch", "sklearn", "python")
+_Load: TypeAlias = "Callable[[Path, LoadOptions], Runtime]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +39,11 @@ class LoadOptions:
     Attributes:
         name: the model's name, as clients call it.
         version: its version.
-        format: onnx, torch or python; None: by the files that are there.
-        device: auto (an accelerator if there is one), cpu or cuda.
+        format: one of FORMATS; None: by the files that are there.
+        device: auto (an accelerator if there is one), cpu, or GPUs; see devices.py. A runtime gets one device.
         concurrency: inferences at once.
         threads: threads of the framework for one inference; None: the CPUs of this process shared by `concurrency`.
+        precision: full, or int8, fp16 or bf16; model.toml says it.
     """
 
     name: str
@@ -33,6 +52,7 @@ class LoadOptions:
     device: str = "auto"
     concurrency: int = 1
     threads: int | None = None
+    precision: str = accuracy.FULL
 
 
 def detect_format(directory: Path) -> str:
@@ -47,6 +67,8 @@ def detect_format(directory: Path) -> str:
     if named is not None:
         return named
     found = {format_ for name, format_ in _FILES.items() if (directory / name).is_file()}
+    if found == _BESIDE and (directory / "model.safetensors").is_file():
+        return "torch"
     if len(found) == 1:
         return found.pop()
     if found:
@@ -57,7 +79,7 @@ def detect_format(directory: Path) -> str:
 
 
 def load(directory: Path, options: LoadOptions) -> Runtime:
-    """Load the model that lies in `directory`.
+    """Load the model that lies in `directory`: as many instances as its model.toml says, as one runtime.
 
     Raises:
         ModelError: it can't be served: bad files, an unknown format, or a package that is not installed.
@@ -67,13 +89,41 @@ def load(directory: Path, options: LoadOptions) -> Runtime:
         raise ModelError(f"There is no model format {format_!r}; it must be one of {', '.join(FORMATS)}.")
     if not directory.is_dir():
         raise ModelError(f"There is no model directory {directory}.")
+    load_one = _loader(format_)
+    toml = model_toml.read(directory)
+    places = [
+        device
+        for device in devices.chosen(toml.devices or options.device, devices.gpus_here())
+        for _ in range(toml.replicas)
+    ]
+
+    def load_at(place: str, precision: str) -> Runtime:
+        return load_one(directory, replace(options, device=place, precision=precision))
+
+    if toml.quantization is None:
+        loaded, precision = [load_at(places[0], options.precision)], options.precision
+    else:
+        first, precision = quantized.load_checked(partial(load_at, places[0]), directory, toml.quantization)
+        loaded = [first]
+    try:
+        for place in places[1:]:
+            loaded.append(load_at(place, precision))
+    except BaseException:
+        for runtime in loaded:
+            runtime.close()
+        raise
+    return loaded[0] if len(loaded) == 1 else Instances(loaded)
+
+
+def _loader(format_: str) -> _Load:
     try:
         module = importlib.import_module(f"everwarm_server.runtime.{format_}")
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != _EXTRAS.get(format_):
+        package = (error.name or "").partition(".")[0]
+        if package not in _PACKAGES.get(format_, ()):
             raise
         raise ModelError(
-            f"A model of format {format_} needs the package {error.name}, which is not installed: "
+            f"A model of format {format_} needs the package {package}, which is not installed: "
             f"pip install 'everwarm[{format_}]'."
         ) from error
-    return cast("Runtime", module.load(directory, options))
+    return cast("_Load", module.load)

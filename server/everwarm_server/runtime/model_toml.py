@@ -2,6 +2,8 @@
 
 format = "torch"                  # optional: which runtime
 platform = "pytorch_torchscript"  # optional: shown in the metadata
+devices = "cuda:0,cuda:1"         # optional: where, in place of EVERWARM_DEVICE
+replicas = 2                      # optional: instances on each device
 [[inputs]]                        # needed for torch, in the order of forward()'s arguments
 name = "image"
 datatype = "FP32"
@@ -13,8 +15,16 @@ shape = [-1]
 [warm_up]                         # optional
 samples = "warm_up.npz"           # an array for each input; without it, zeros
 runs = 3                          # inferences before the model is ready
+[quantization]                    # optional, of onnx and torch; see accuracy.py
+method = "int8"                   # or fp16 or bf16
+samples = "samples.npz"           # an array for each input, and perhaps for each output at full precision
+max_relative_error = 0.05         # at least one of max_absolute_error, max_relative_error, min_label_agreement
+otherwise = "refuse"              # or "full": serve at full precision where a limit is broken
+[skops]                           # optional, of sklearn
+trusted = ["mypackage.Scaler"]    # types that the model may make besides those that skops trusts itself
 """
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +32,16 @@ from typing import Any, Final
 
 from everwarm_server.errors import ModelError
 from everwarm_server.protocol.tensors import DTYPES, TensorSpec
+from everwarm_server.runtime import accuracy, devices
+from everwarm_server.runtime.toml_table import Table
 
 FILE: Final = "model.toml"
+MAX_REPLICAS: Final = 64
 _MAX_RUNS: Final = 100
+_LIMITS: Final = ("max_absolute_error", "max_relative_error", "min_label_agreement")
+_KEYS: Final = (
+    "format", "platform", "devices", "replicas", "inputs", "outputs", "warm_up", "quantization", "skops",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +50,14 @@ class ModelToml:
 
     format: str | None = None
     platform: str | None = None
+    devices: str | None = None
+    replicas: int = 1
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     samples: str | None = None
     runs: int = 1
+    quantization: accuracy.Quantization | None = None
+    trusted: tuple[str, ...] = ()
 
 
 def read(directory: Path) -> ModelToml:
@@ -63,36 +84,49 @@ def parse(text: str) -> ModelToml:
         ModelError: something in it is unknown or wrong.
         tomllib.TOMLDecodeError: it is not TOML.
     """
-    document = tomllib.loads(text)
-    _check_keys(document, {"format", "platform", "inputs", "outputs", "warm_up"}, "the file")
-    warm_up = document.get("warm_up", {})
-    if not isinstance(warm_up, dict):
-        raise ModelError("warm_up must be a table: [warm_up].")
-    _check_keys(warm_up, {"samples", "runs"}, "[warm_up]")
-    runs = warm_up.get("runs", 1)
-    if type(runs) is not int or not 1 <= runs <= _MAX_RUNS:
-        raise ModelError(f"runs in [warm_up] is {runs!r}; it must be a whole number from 1 to {_MAX_RUNS}.")
+    document = Table(tomllib.loads(text), _KEYS)
+    warm_up = document.table("warm_up", ("samples", "runs"))
     return ModelToml(
-        format=_text(document, "format"),
-        platform=_text(document, "platform"),
+        format=document.text("format"),
+        platform=document.text("platform"),
+        devices=_devices(document),
+        replicas=document.whole("replicas", 1, MAX_REPLICAS, 1),
         inputs=specs(document.get("inputs", []), "inputs"),
         outputs=specs(document.get("outputs", []), "outputs"),
-        samples=_text(warm_up, "samples"),
-        runs=runs,
+        samples=warm_up.text("samples"),
+        runs=warm_up.whole("runs", 1, _MAX_RUNS, 1),
+        quantization=_quantization(document),
+        trusted=document.table("skops", ("trusted",)).texts("trusted"),
     )
 
 
-def _check_keys(table: dict[str, Any], known: set[str], where: str) -> None:
-    unknown = sorted(set(table) - known)
-    if unknown:
-        raise ModelError(f"{unknown[0]!r} in {where} is unknown; known are {', '.join(sorted(known))}.")
+def _devices(document: Table) -> str | None:
+    wanted = document.text("devices")
+    if wanted is not None and re.fullmatch(devices.PATTERN, wanted) is None:
+        raise ModelError(f"devices is {wanted!r}; it must be {devices.FORMS}.")
+    return wanted
 
 
-def _text(table: dict[str, Any], key: str) -> str | None:
-    value = table.get(key)
-    if value is not None and (type(value) is not str or not value):
-        raise ModelError(f"{key} is {value!r}; it must be a string.")
-    return value
+def _quantization(document: Table) -> accuracy.Quantization | None:
+    if document.get("quantization") is None:
+        return None
+    table = document.table("quantization", ("method", "samples", "otherwise", *_LIMITS))
+    limits = {
+        "max_absolute_error": table.number("max_absolute_error", 0),
+        "max_relative_error": table.number("max_relative_error", 0),
+        "min_label_agreement": table.number("min_label_agreement", 0, 1),
+    }
+    if not any(limit is not None for limit in limits.values()):
+        raise ModelError(f"[quantization] must say what accuracy it must keep: one of {', '.join(_LIMITS)}.")
+    method = table.text("method")
+    if method not in accuracy.METHODS:
+        raise ModelError(f"method in [quantization] is {method!r}; it must be one of {', '.join(accuracy.METHODS)}.")
+    return accuracy.Quantization(
+        method=method,
+        samples=table.text("samples") or "samples.npz",
+        falls_back=table.choice("otherwise", ("refuse", "full"), "refuse") == "full",
+        **limits,
+    )
 
 
 def specs(tables: Any, kind: str) -> tuple[TensorSpec, ...]:
@@ -103,7 +137,7 @@ def specs(tables: Any, kind: str) -> tuple[TensorSpec, ...]:
     """
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ModelError(f"{kind} must be tables: [[{kind}]].")
-    found = tuple(_spec(table, kind) for table in tables)
+    found = tuple(_spec(table, f"[[{kind}]]") for table in tables)
     names = [spec.name for spec in found]
     for name in names:
         if names.count(name) > 1:
@@ -111,10 +145,9 @@ def specs(tables: Any, kind: str) -> tuple[TensorSpec, ...]:
     return found
 
 
-def _spec(table: dict[str, Any], kind: str) -> TensorSpec:
-    where = f"[[{kind}]]"
-    _check_keys(table, {"name", "datatype", "shape"}, where)
-    name, datatype, shape = _text(table, "name"), _text(table, "datatype"), table.get("shape")
+def _spec(value: dict[str, Any], where: str) -> TensorSpec:
+    table = Table(value, ("name", "datatype", "shape"), where)
+    name, datatype, shape = table.text("name"), table.text("datatype"), table.get("shape")
     if name is None:
         raise ModelError(f"An entry of {where} has no name.")
     if datatype not in DTYPES:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ import onnxruntime
 
 from everwarm_server.errors import InferenceFailed, InvalidInput, ModelError
 from everwarm_server.protocol.tensors import Array, ModelMetadata, Parameters, TensorSpec
-from everwarm_server.runtime import arrays, base, cpus, model_toml
+from everwarm_server.runtime import accuracy, arrays, base, cpus, model_toml, onnx_bf16
 from everwarm_server.runtime.load import LoadOptions
 
 FILE: Final = "model.onnx"
@@ -28,6 +29,7 @@ _DATATYPES: Final = {
     "tensor(int32)": "INT32",
     "tensor(int64)": "INT64",
     "tensor(float16)": "FP16",
+    "tensor(bfloat16)": "BF16",
     "tensor(float)": "FP32",
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
@@ -48,18 +50,12 @@ def load(directory: Path, options: LoadOptions) -> "OnnxRuntime":
     if not path.is_file():
         raise ModelError(f"{directory} has no {FILE}.")
     wanted = providers(options.device, onnxruntime.get_available_providers())
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = options.threads or cpus.threads_each(options.concurrency)
-    settings.inter_op_num_threads = 1
-    settings.log_severity_level = 3
-    # Threads that spin for work use up the CPU limit of a container, and the next request is throttled.
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(str(path), settings, providers=wanted)
-    except Exception as error:
-        raise ModelError(f"ONNX Runtime can't load {path}: {_reason(error)}") from error
+    if options.precision == accuracy.FULL:
+        session, weights_bytes = _session(path, wanted, options), base.files_bytes(directory.glob("*"))
+    else:
+        session, weights_bytes = _quantized(path, wanted, options)
     # ONNX Runtime falls back to the CPU without an error when a library of CUDA is missing.
-    if options.device == "cuda" and session.get_providers()[0] != _CUDA:
+    if options.device.startswith("cuda") and session.get_providers()[0] != _CUDA:
         raise ModelError("The device cuda was asked for, but ONNX Runtime could not use it; see its log.")
     metadata = ModelMetadata(
         name=options.name,
@@ -68,21 +64,55 @@ def load(directory: Path, options: LoadOptions) -> "OnnxRuntime":
         inputs=merged(tuple(_spec(node, "input") for node in session.get_inputs()), toml.inputs),
         outputs=merged(tuple(_spec(node, "output") for node in session.get_outputs()), toml.outputs),
     )
-    return OnnxRuntime(session, metadata, base.files_bytes(directory.glob("*")))
+    return OnnxRuntime(session, metadata, weights_bytes)
 
 
-def providers(device: str, available: Sequence[str]) -> list[str]:
+def _session(path: Path, providers: Sequence[Any], options: LoadOptions) -> Any:
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads or cpus.threads_each(options.concurrency)
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3
+    # Threads that spin for work use up the CPU limit of a container, and the next request is throttled.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), settings, providers=providers)
+    except Exception as error:
+        raise ModelError(f"ONNX Runtime can't load {path}: {_reason(error)}") from error
+
+
+def _quantized(path: Path, providers: Sequence[Any], options: LoadOptions) -> tuple[Any, int]:
+    from everwarm_server.runtime.onnx_quantization import quantize
+
+    with tempfile.TemporaryDirectory(prefix="everwarm-") as directory:
+        target = Path(directory) / FILE
+        try:
+            quantize(path, options.precision, target)
+        except Exception as error:
+            reason = str(error) if isinstance(error, ModelError) else _reason(error)
+            raise ModelError(f"{path} can't be quantised to {options.precision}: {reason}") from error
+        # What it maps of the files stays, though they go.
+        return _session(target, providers, options), base.files_bytes(Path(directory).iterdir())
+
+
+def providers(device: str, available: Sequence[str]) -> list[str | tuple[str, dict[str, int]]]:
     """The execution providers for a device, best first.
 
     Raises:
         ModelError: cuda is wanted, and this build of ONNX Runtime has none.
     """
-    if device == "cuda" and _CUDA not in available:
+    if device.startswith("cuda") and _CUDA not in available:
         raise ModelError(
             "The device cuda was asked for, but this ONNX Runtime has no CUDA: install onnxruntime-gpu in place of "
             "onnxruntime, or use the device cpu."
         )
-    return [_CUDA, _CPU] if device != "cpu" and _CUDA in available else [_CPU]
+    if device == "cpu" or _CUDA not in available:
+        return [_CPU]
+    return [(_CUDA, {"device_id": gpu_number(device)}), _CPU]
+
+
+def gpu_number(device: str) -> int:
+    """The number of a GPU: 1 of cuda:1, 0 where none is said."""
+    return int(device.partition(":")[2] or 0)
 
 
 def _spec(node: Any, kind: str) -> TensorSpec:
@@ -136,7 +166,10 @@ class OnnxRuntime(base.AnswersOnce):
             for axis, dimension in enumerate(node.shape):
                 if isinstance(dimension, str):
                     self._shared.setdefault(dimension, []).append((node.name, axis))
-        self._device = "cuda:0" if session.get_providers()[0] == _CUDA else "cpu"
+        self._device = "cpu"
+        if session.get_providers()[0] == _CUDA:
+            self._device = f"cuda:{session.get_provider_options()[_CUDA]['device_id']}"
+        self._has_bf16 = any(spec.datatype == "BF16" for spec in (*metadata.inputs, *metadata.outputs))
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -145,7 +178,7 @@ class OnnxRuntime(base.AnswersOnce):
 
     @property
     def device(self) -> str:
-        """`cpu` or `cuda:0`."""
+        """`cpu`, or a GPU such as `cuda:0`."""
         return self._device
 
     @property
@@ -155,7 +188,7 @@ class OnnxRuntime(base.AnswersOnce):
 
     @property
     def weights_bytes(self) -> int:
-        """The size of the file and of what lies beside it."""
+        """The size of the file and of what lies beside it; after quantisation, of what that wrote."""
         return self._weights_bytes
 
     def infer(self, inputs: Mapping[str, Array], parameters: Parameters) -> Mapping[str, Array]:
@@ -166,7 +199,10 @@ class OnnxRuntime(base.AnswersOnce):
             for name, array in inputs.items()
         }
         try:
-            outputs = self._session.run(self._names, feed, self._quiet)
+            if self._has_bf16:
+                outputs = onnx_bf16.run(self._session, self._names, feed, self._quiet)
+            else:
+                outputs = self._session.run(self._names, feed, self._quiet)
         except _errors.InvalidArgument as error:
             # The inputs fit the metadata, so this is what it can't say: an index out of range, two unequal batches.
             raise InvalidInput(f"The model refuses these inputs: {_reason(error)}") from error

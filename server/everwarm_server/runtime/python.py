@@ -128,6 +128,11 @@ class PythonRuntime:
         return getattr(self._model, "only_computes", False) is True
 
     @property
+    def takes_parameters(self) -> bool:
+        """Whether predict() has a second argument."""
+        return self._takes_parameters
+
+    @property
     def streams(self) -> bool:
         """Whether predict() is a generator, or the class says that it returns an iterator."""
         return self._streams

@@ -1,17 +1,7 @@
-"""PyTorch: model.pt (TorchScript) or model.pt2 (torch.export) and its model.toml in, a Runtime out.
-
-Both files describe a program, which may call operators that read and write files, so a model file is treated as code:
-it is served because the owner of this server named its URI, never because of a request. What is not accepted is pickle
-inside torch.export's archive: torch.load is held to weights_only, and opaque objects are refused before the archive is
-opened (torch/export/pt2_archive/_package.py would give both to pickle). TorchScript's own reader is C++ and makes none
-but its own types; its documentation warns of hostile files all the same.
-"""
+"""PyTorch: a module from one of the files of torch_files.py and its model.toml in, a Runtime out."""
 
 import logging
-import os
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,27 +10,35 @@ import torch
 
 from everwarm_server.errors import InferenceFailed, ModelError
 from everwarm_server.protocol.tensors import Array, ModelMetadata, Parameters, TensorSpec
-from everwarm_server.runtime import arrays, base, cpus, model_toml
+from everwarm_server.runtime import accuracy, arrays, base, cpus, model_toml, source, torch_files, torch_quantization
 from everwarm_server.runtime.load import LoadOptions
 
-TORCHSCRIPT_FILE: Final = "model.pt"
-EXPORT_FILE: Final = "model.pt2"
 _LOG: Final = logging.getLogger(__name__)
 
 
-def choose_device(wanted: str, *, cuda_available: bool) -> str:
-    """`cpu` or `cuda:0` for auto, cpu or cuda.
+def choose_device(wanted: str, gpus: int) -> str:
+    """`cpu` or `cuda:0` for auto, cpu or cuda; a GPU with a number as it is.
+
+    Args:
+        wanted: what is asked for.
+        gpus: how many PyTorch finds.
 
     Raises:
-        ModelError: cuda is wanted and not there.
+        ModelError: a GPU is wanted that is not there.
     """
-    if wanted == "cuda" and not cuda_available:
-        raise ModelError("The device cuda was asked for, but PyTorch finds no GPU; use the device cpu or auto.")
-    return "cuda:0" if wanted != "cpu" and cuda_available else "cpu"
+    if wanted == "cpu" or (wanted == "auto" and not gpus):
+        return "cpu"
+    number = int(wanted.partition(":")[2] or 0)
+    if number >= gpus:
+        raise ModelError(
+            f"The device {wanted} was asked for, but PyTorch finds {gpus or 'no'} GPU{'s' if gpus > 1 else ''}; "
+            "use the device cpu or auto."
+        )
+    return f"cuda:{number}"
 
 
 def load(directory: Path, options: LoadOptions) -> "TorchRuntime":
-    """Load `model.pt2`, or else `model.pt`, of a directory that has a model.toml with inputs and outputs.
+    """Load the model of a directory that has a model.toml with inputs and outputs.
 
     Raises:
         ModelError: PyTorch refuses the file, model.toml lacks the inputs or outputs, or the device is not there.
@@ -53,64 +51,24 @@ def load(directory: Path, options: LoadOptions) -> "TorchRuntime":
         )
     if any(spec.datatype == "BYTES" for spec in (*toml.inputs, *toml.outputs)):
         raise ModelError("PyTorch has no tensors of BYTES; model.toml must name numbers only.")
-    device = choose_device(options.device, cuda_available=torch.cuda.is_available())
+    device = choose_device(options.device, torch.cuda.device_count())
     torch.set_num_threads(options.threads or cpus.threads_each(options.concurrency))
-    exported = (directory / EXPORT_FILE).is_file()
-    path = directory / (EXPORT_FILE if exported else TORCHSCRIPT_FILE)
-    if not path.is_file():
-        raise ModelError(f"{directory} has neither {EXPORT_FILE} nor {TORCHSCRIPT_FILE}.")
+    file = torch_files.find(directory)
+    path = directory / file.name
     try:
-        module = _load_exported(path, device) if exported else _load_torchscript(path, device)
-    except Exception as error:
+        module = file.read(path, device)
+        if options.precision != accuracy.FULL:
+            module = torch_quantization.quantized(module, options.precision, device)
+    except (Exception, SystemExit) as error:
+        source.forget(directory)
+        if not isinstance(error, ModelError):
+            _LOG.info("PyTorch can't load a model", exc_info=error)
         raise ModelError(f"PyTorch can't load {path}: {_reason(error)}") from error
-    platform = toml.platform or ("pytorch_export" if exported else "pytorch_torchscript")
-    metadata = ModelMetadata(options.name, options.version, platform, toml.inputs, toml.outputs)
-    return TorchRuntime(module, metadata, device)
+    metadata = ModelMetadata(options.name, options.version, toml.platform or file.platform, toml.inputs, toml.outputs)
+    return TorchRuntime(module, metadata, device, directory)
 
 
-def _load_torchscript(path: Path, device: str) -> Any:
-    with warnings.catch_warnings():
-        # It is deprecated in favour of torch.export, and the files are still there.
-        warnings.simplefilter("ignore", FutureWarning)
-        return torch.jit.load(str(path), map_location=device).eval()
-
-
-def _load_exported(path: Path, device: str) -> Any:
-    # The very reader that torch.export uses, so that both see the same names in a hostile archive.
-    refuse_opaque_objects(torch._C.PyTorchFileReader(str(path)).get_all_records())
-    with _weights_only():
-        program = torch.export.load(str(path))
-    if device != "cpu":
-        from torch.export.passes import move_to_device_pass
-
-        program = move_to_device_pass(program, device)
-    return program.module()
-
-
-def refuse_opaque_objects(records: list[str]) -> None:
-    """Raise ModelError when an archive, given by the names in it, holds an object that torch.export would unpickle."""
-    # The reader finds names whatever their case.
-    opaque = [record for record in records if "opaque_obj" in record.lower()]
-    if opaque:
-        raise ModelError(f"it holds {opaque[0]}, a pickled object, which may run anything; export it without")
-
-
-@contextmanager
-def _weights_only() -> Iterator[None]:
-    """Hold every torch.load to weights_only, the calls within torch.export that ask for the opposite included."""
-    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """The last line that says something: TorchScript puts its own traceback before it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:300]
@@ -119,12 +77,13 @@ def _reason(error: Exception) -> str:
 class TorchRuntime(base.AnswersOnce):
     """A module of PyTorch under inference mode."""
 
-    def __init__(self, module: Any, metadata: ModelMetadata, device: str) -> None:
+    def __init__(self, module: Any, metadata: ModelMetadata, device: str, directory: Path) -> None:
         self._module = module
         self._metadata = metadata
         self._device = device
-        tensors = [*module.parameters(), *module.buffers()]
-        self._weights_bytes = sum(int(tensor.nbytes) for tensor in tensors)
+        self._directory = directory
+        self._weights_bytes = torch_quantization.weights_bytes(module)
+        self._dtype = _half(module)
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -163,13 +122,21 @@ class TorchRuntime(base.AnswersOnce):
     def _tensor(self, array: Array) -> Any:
         # from_numpy shares the memory. That of a request is read-only, and a model that works in place would write
         # into the body, so this copies: 60 us for an image of 600 KB.
-        return torch.from_numpy(np.array(array, order="C")).to(self._device)
+        tensor = torch.from_numpy(np.array(array, order="C")).to(self._device)
+        return tensor.to(self._dtype) if self._dtype is not None and tensor.is_floating_point() else tensor
 
     def close(self) -> None:
         """Free the module, and what PyTorch keeps on the GPU for it."""
         self._module = None
+        source.forget(self._directory)
         if self._device != "cpu":
             torch.cuda.empty_cache()
+
+
+def _half(module: Any) -> Any:
+    """The dtype of all weights of floating point, if it is shorter than 32 bits: its inputs must have it, too."""
+    dtypes = {parameter.dtype for parameter in module.parameters() if parameter.is_floating_point()}
+    return dtypes.pop() if len(dtypes) == 1 and dtypes <= set(torch_quantization.HALVES.values()) else None
 
 
 def outputs_of(answer: Any, declared: tuple[TensorSpec, ...]) -> dict[str, Array]:

@@ -1,23 +1,25 @@
 """A loaded model in; its first inferences are done on zeros or on given samples, so that no client waits for them."""
 
 import math
-import zipfile
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from everwarm_server.errors import ModelError, ServingError
-from everwarm_server.protocol.tensors import DATATYPES, DTYPES, Array, InferRequest, ModelMetadata, Tensor
-from everwarm_server.protocol.validate import check_inputs
-from everwarm_server.runtime import arrays, model_toml
+from everwarm_server.protocol.tensors import DTYPES, Array, ModelMetadata
+from everwarm_server.runtime import model_toml, samples
 from everwarm_server.runtime.base import Runtime
+from everwarm_server.runtime.instances import Instances
 
 MAX_ZEROS_BYTES: Final = 2**30
 
 
 def warm_up(runtime: Runtime, directory: Path | None = None) -> None:
     """Infer once or as often as model.toml says, on its samples or on zeros of the declared shapes (-1 becomes 1).
+
+    Each of the model's instances has its turn.
 
     A model that declares no inputs and has no samples is left alone: nobody knows what it takes.
 
@@ -30,14 +32,16 @@ def warm_up(runtime: Runtime, directory: Path | None = None) -> None:
     """
     toml = model_toml.ModelToml() if directory is None else model_toml.read(directory)
     if directory is not None and toml.samples is not None:
-        inputs = _samples(directory, toml.samples, runtime.metadata)
+        inputs = samples.read(directory, toml.samples, runtime.metadata).inputs
     else:
         inputs = zeros(runtime.metadata)
     if not inputs:
         return
     try:
-        for _ in range(toml.runs):
-            runtime.infer(inputs, {})
+        for instance in runtime.each if isinstance(runtime, Instances) else (runtime,):
+            for _ in range(toml.runs):
+                with closing(instance.stream(inputs, {})) as answers:
+                    next(answers, None)  # of a stream that may have no end, the first
     except ServingError as error:
         raise ModelError(f"The model {runtime.metadata.name!r} failed its warm-up: {error}") from error
 
@@ -57,21 +61,4 @@ def zeros(metadata: ModelMetadata) -> dict[str, Array]:
             )
         filler = b"" if spec.datatype == "BYTES" else 0
         inputs[spec.name] = np.full(shape, filler, DTYPES[spec.datatype])
-    return inputs
-
-
-def _samples(directory: Path, name: str, metadata: ModelMetadata) -> dict[str, Array]:
-    path = directory / name
-    if Path(name).name != name:
-        raise ModelError(f"The samples {name!r} of {directory / model_toml.FILE} must be a file beside it.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            inputs = {key: arrays.to_protocol(file[key], f"the array {key!r}") for key in file.files}
-        tensors = tuple(Tensor(key, DATATYPES[array.dtype], array) for key, array in inputs.items())
-        check_inputs(InferRequest(inputs=tensors), metadata)
-    except ServingError as error:
-        raise ModelError(f"The samples {path} do not fit the model: {error}") from error
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        # AttributeError: the file is a single .npy array, which has no names.
-        raise ModelError(f"The samples {path} can't be read as arrays by name: {error}.") from error
     return inputs

@@ -18,6 +18,8 @@ OPTIONS = LoadOptions(name="m")
         (["model.pt"], "torch"),
         (["model.pt2"], "torch"),
         (["model.pt", "model.pt2"], "torch"),
+        (["model.py", "model.safetensors"], "torch"),
+        (["model.skops"], "sklearn"),
         (["model.py"], "python"),
     ],
 )
@@ -38,7 +40,7 @@ def test_model_toml_decides_between_two_formats(tmp_path):
 
 def test_a_directory_without_a_model_is_refused_with_what_it_needs(tmp_path):
     with pytest.raises(
-        ModelError, match=r"holds no model; it needs one of model\.onnx, model\.pt2, model\.pt, model\.py"
+        ModelError, match=r"holds no model; it needs one of model\.onnx, model\.pt2, model\.pt, model\.safetensors"
     ):
         load.load(tmp_path, OPTIONS)
     with pytest.raises(ModelError, match="There is no model directory"):
@@ -48,7 +50,9 @@ def test_a_directory_without_a_model_is_refused_with_what_it_needs(tmp_path):
 
 
 def test_an_unknown_format_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="no model format 'keras'; it must be one of onnx, torch, python"):
+    with pytest.raises(
+        ModelError, match="no model format 'keras'; it must be one of onnx, torch, sklearn, python"
+    ):
         load.load(tmp_path, LoadOptions(name="m", format="keras"))
 
 
@@ -60,7 +64,9 @@ def test_a_format_that_is_named_wins_over_the_files(tmp_path):
     runtime.close()
 
 
-@pytest.mark.parametrize(("format_", "package"), [("onnx", "onnxruntime"), ("torch", "torch")])
+@pytest.mark.parametrize(
+    ("format_", "package"), [("onnx", "onnxruntime"), ("torch", "torch"), ("sklearn", "skops")]
+)
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, format_, package):
     monkeypatch.delitem(sys.modules, f"everwarm_server.runtime.{format_}", raising=False)
     monkeypatch.setitem(sys.modules, package, None)

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from everwarm_server.errors import InferenceFailed, InvalidInput, ModelError
-from everwarm_server.protocol.tensors import ModelMetadata, TensorSpec
+from everwarm_server.protocol.tensors import DTYPES, ModelMetadata, TensorSpec
 from everwarm_server.runtime import onnx as onnx_runtime
 from everwarm_server.runtime.load import LoadOptions, load
 from everwarm_server.runtime.warmup import warm_up
@@ -180,18 +180,39 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
     ("device", "available", "chosen"),
     [
         ("cpu", [CUDA, CPU], [CPU]),
-        ("auto", [CUDA, CPU], [CUDA, CPU]),
+        ("auto", [CUDA, CPU], [(CUDA, {"device_id": 0}), CPU]),
         ("auto", ["AzureExecutionProvider", CPU], [CPU]),
-        ("cuda", [CUDA, CPU], [CUDA, CPU]),
+        ("cuda", [CUDA, CPU], [(CUDA, {"device_id": 0}), CPU]),
+        ("cuda:3", [CUDA, CPU], [(CUDA, {"device_id": 3}), CPU]),
     ],
 )
 def test_the_provider_follows_the_device(device, available, chosen):
     assert onnx_runtime.providers(device, available) == chosen
 
 
-def test_cuda_that_is_not_there_is_refused_with_the_way_out():
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_cuda_that_is_not_there_is_refused_with_the_way_out(device):
     with pytest.raises(ModelError, match="no CUDA: install onnxruntime-gpu"):
-        onnx_runtime.providers("cuda", [CPU])
+        onnx_runtime.providers(device, [CPU])
+
+
+@pytest.mark.parametrize(("kind", "datatype"), [(TensorProto.BFLOAT16, "BF16"), (TensorProto.FLOAT16, "FP16")])
+@pytest.mark.parametrize("shape", [(2, 3), (0, 3), (2, 0)])
+def test_short_floats_go_in_and_come_out(tmp_path, kind, datatype, shape):
+    nodes = [
+        helper.make_node("Cast", ["x"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["wide", "wide"], ["sum"]),
+        helper.make_node("Cast", ["sum"], ["y"], to=kind),
+        helper.make_node("Identity", ["n"], ["m"]),
+    ]
+    rows, count = ["n", "k"], ("n", TensorProto.INT64, [])
+    directory = save(tmp_path, nodes, [("x", kind, rows), count], [("y", kind, rows), ("m", *count[1:])])
+    runtime = load(directory, OPTIONS)
+    assert runtime.metadata.inputs[0] == TensorSpec("x", datatype, (-1, -1))
+    x = np.arange(np.prod(shape)).reshape(shape).astype(DTYPES[datatype])
+    outputs = runtime.infer({"x": x, "n": np.array(7)}, {})
+    assert (outputs["y"].dtype, outputs["m"].tolist()) == (DTYPES[datatype], 7)
+    assert np.array_equal(outputs["y"], x + x)
 
 
 def test_the_digits_example_reads_its_held_out_digits():

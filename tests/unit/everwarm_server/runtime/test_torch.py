@@ -1,4 +1,5 @@
 import io
+import os
 import pickle
 import warnings
 import zipfile
@@ -171,10 +172,10 @@ def test_a_pickle_within_an_exported_archive_is_not_run(exported, changes):
 def test_the_environment_is_as_it_was_after_a_load(saved, monkeypatch):
     monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "yes")
     load(saved[0], OPTIONS)
-    assert torch_runtime.os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "yes"
+    assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "yes"
     monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
     load(saved[0], OPTIONS)
-    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in torch_runtime.os.environ
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.pt2"])
@@ -199,21 +200,33 @@ def test_text_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ModelError, match=r"has neither model\.pt2 nor model\.pt\."):
+    with pytest.raises(
+        ModelError, match=r"has neither model\.pt2 nor model\.pt nor model\.py with model\.safetensors\."
+    ):
         load(with_toml(tmp_path), LoadOptions(name="m", format="torch"))
 
 
 @pytest.mark.parametrize(
-    ("wanted", "available", "device"),
-    [("auto", True, "cuda:0"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("cuda", True, "cuda:0")],
+    ("wanted", "gpus", "device"),
+    [
+        ("auto", 2, "cuda:0"),
+        ("auto", 0, "cpu"),
+        ("cpu", 1, "cpu"),
+        ("cuda", 1, "cuda:0"),
+        ("cuda:0", 1, "cuda:0"),
+        ("cuda:1", 2, "cuda:1"),
+    ],
 )
-def test_the_device_is_the_one_wanted_or_the_best(wanted, available, device):
-    assert torch_runtime.choose_device(wanted, cuda_available=available) == device
+def test_the_device_is_the_one_wanted_or_the_best(wanted, gpus, device):
+    assert torch_runtime.choose_device(wanted, gpus) == device
 
 
-def test_cuda_that_is_not_there_is_refused():
-    with pytest.raises(ModelError, match="PyTorch finds no GPU; use the device cpu or auto"):
-        torch_runtime.choose_device("cuda", cuda_available=False)
+@pytest.mark.parametrize(
+    ("wanted", "gpus", "found"), [("cuda", 0, "no GPU"), ("cuda:1", 1, "1 GPU"), ("cuda:2", 2, "2 GPUs")]
+)
+def test_a_gpu_that_is_not_there_is_refused(wanted, gpus, found):
+    with pytest.raises(ModelError, match=f"asked for, but PyTorch finds {found}; use the device cpu or auto"):
+        torch_runtime.choose_device(wanted, gpus)
 
 
 ONE = torch.ones(1, 4)

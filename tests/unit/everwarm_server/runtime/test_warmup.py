@@ -5,13 +5,15 @@ import pytest
 
 from everwarm_server.errors import InferenceFailed, ModelError
 from everwarm_server.protocol.tensors import ModelMetadata, TensorSpec
+from everwarm_server.runtime.base import AnswersOnce
+from everwarm_server.runtime.instances import Instances
 from everwarm_server.runtime.warmup import warm_up
 
 SPECS = (TensorSpec("x", "FP32", (-1, 2)), TensorSpec("t", "BYTES", (-1,)), TensorSpec("b", "BOOL", ()))
 
 
 @dataclass
-class Recorder:
+class Recorder(AnswersOnce):
     """A runtime that notes what it is asked."""
 
     specs: tuple = SPECS
@@ -43,6 +45,31 @@ def test_model_toml_says_how_often(tmp_path):
     runtime = Recorder()
     warm_up(runtime, tmp_path)
     assert runtime.calls == [ZEROS] * 3
+
+
+def test_each_instance_has_its_warm_up(tmp_path):
+    (tmp_path / "model.toml").write_text("[warm_up]\nruns = 2")
+    runtimes = [Recorder(), Recorder()]
+    warm_up(Instances(runtimes), tmp_path)
+    assert [runtime.calls for runtime in runtimes] == [[ZEROS] * 2] * 2
+
+
+class Endless(Recorder):
+    streams = True
+    closed = False
+
+    def stream(self, inputs, parameters):
+        try:
+            while True:
+                yield self.infer(inputs, parameters)
+        finally:
+            self.closed = True
+
+
+def test_of_a_stream_the_first_answer_is_enough():
+    runtime = Endless()
+    warm_up(runtime)
+    assert (runtime.calls, runtime.closed) == ([ZEROS], True)
 
 
 def test_model_toml_names_samples(tmp_path):
