@@ -1,5 +1,6 @@
 """Policies on one load, seed by seed: each sees the same requests, the same work and the same cold starts. Pure."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from everwarm_planner.policies.hybrid import Hybrid
 from everwarm_planner.policies.paper import Paper
 from everwarm_planner.policies.schedule import Schedule, Window
 from everwarm_simulator import report, run
+from everwarm_simulator.bound import late, plan
+from everwarm_simulator.bound.late import LateTable, Question
 from everwarm_simulator.distributions import Lognormal
 from everwarm_simulator.knative import Knative
 from everwarm_simulator.kubernetes import HorizontalPods
@@ -23,6 +26,10 @@ from everwarm_simulator.planned import Planned
 from everwarm_simulator.report import Interval, Report
 from everwarm_simulator.run import Floor, Reactive, Run, Service
 from everwarm_simulator.workload import Workload
+
+# Knative's target utilisation over a floor that a policy of ours moves: its autoscaler adds replicas only for a load
+# that the floor can't hold. At its default of 0.7 it would always ask for more than a floor that is just enough.
+_BACKSTOP = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +67,28 @@ class Setup:
 
     def service(self, choice: Choice) -> Service:
         """As the simulator wants it; every policy begins with what it keeps at least, and one replica."""
-        cold = Lognormal(self.cold_start_seconds, self.cold_start_sigma)
+        cold, objective = Lognormal(self.cold_start_seconds, self.cold_start_sigma), self.objective_seconds
+        most, initial = self.max_replicas, max(1, self.min_replicas)
         if choice.name is PolicyName.FIXED:
-            return Service(self.concurrency, cold, max(1, self.fixed(choice)), self.fixed(choice))
-        return Service(self.concurrency, cold, self.max_replicas, max(1, self.min_replicas))
+            most, initial = max(1, self.fixed(choice)), self.fixed(choice)
+        return Service(self.concurrency, cold, most, initial, objective_seconds=objective)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """One policy over all seeds; the run of the first seed is kept for a figure."""
+    """One policy over all seeds; the run of the first seed is kept for a figure.
+
+    Attributes:
+        choice: the policy.
+        reports: what it gave, by seed.
+        first: the run of the first seed.
+        regrets: its cost over that of a clairvoyant plan with as many late requests, by seed; `None`: not asked for.
+    """
 
     choice: Choice
     reports: list[Report]
     first: Run
+    regrets: list[float] | None = None
 
     @property
     def figures(self) -> dict[str, Interval]:
@@ -80,19 +96,40 @@ class Outcome:
         return report.over_seeds(self.reports)
 
 
-def compare(setup: Setup, choices: Sequence[Choice], seeds: int, done: Callable[[], None]) -> Iterator[Outcome]:
-    """Run each policy on each seed; `done` is called after each run."""
+def compare(
+    setup: Setup, choices: Sequence[Choice], seeds: int, done: Callable[[], None], *, regret: bool = False
+) -> Iterator[Outcome]:
+    """Run each policy on each seed; `done` is called after each run.
+
+    `regret` holds each run against what a clairvoyant plan pays, which takes as long again.
+    """
+    tables: dict[int, LateTable] = {}
     for choice in choices:
         runs: list[Run] = []
-        reports = []
+        reports, regrets = [], []
         for seed in range(seeds):
             load = setup.load.workload(np.random.default_rng([seed, 0]))
             reactive, floor = controls(choice, setup)
             result = run.simulate(load, setup.service(choice), reactive, floor, np.random.default_rng([seed, 1]))
             reports.append(report.of_run(result, setup.objective_seconds, warmup_seconds(load)))
+            if regret:
+                tables[seed] = tables.get(seed) or late.simulated(load, _question(setup, load))
+                regrets.append(_regret(tables[seed], reports[-1], setup.cold_start_seconds))
             runs = runs or [result]
             done()
-        yield Outcome(choice, reports, runs[0])
+        yield Outcome(choice, reports, runs[0], regrets if regret else None)
+
+
+def _question(setup: Setup, load: Workload) -> Question:
+    begin = warmup_seconds(load)
+    return Question(setup.objective_seconds, setup.concurrency, setup.max_replicas, begin_seconds=begin)
+
+
+def _regret(table: LateTable, summed: Report, cold_start_seconds: float) -> float:
+    """Mean replicas over those of the cheapest clairvoyant plan with as many late requests."""
+    missed = round((1 - summed.attainment) * summed.requests)
+    bound = plan.cheapest(table, cold_start_seconds, missed).bound_replica_seconds / float(table.seconds.sum())
+    return summed.mean_replicas / bound if bound > 0 else math.inf
 
 
 def warmup_seconds(load: Workload) -> float:
@@ -116,7 +153,7 @@ def controls(choice: Choice, setup: Setup) -> tuple[Reactive | None, Floor | Non
     )
     if choice.name is PolicyName.FIXED:
         return None, floor
-    target = (choice.value or 70.0) / 100 if choice.name is PolicyName.KPA else 0.7
+    target = (choice.value or 70.0) / 100 if choice.name is PolicyName.KPA else _BACKSTOP
     return Knative(kpa.Settings.of_concurrency(setup.concurrency, target), setup.max_replicas, initial), floor
 
 

@@ -59,12 +59,15 @@ class Load:
         return self.horizon_seconds if isinstance(self.source, Pattern) else self.source.horizon_seconds
 
     @property
+    def mean_per_second(self) -> float:
+        """Over what was measured."""
+        return self.rate_per_second if isinstance(self.source, Pattern) else self.source.mean_per_second * self.scale
+
+    @property
     def requests(self) -> float:
         """How many are expected."""
-        if isinstance(self.source, Pattern):
-            return self.rate_per_second * self.horizon_seconds
         missing = self.source.missing * self.source.interval_seconds if isinstance(self.source, Rates) else 0.0
-        return self.source.mean_per_second * self.scale * (self.seconds - missing)
+        return self.mean_per_second * (self.seconds - missing)
 
     def last(self, seconds: float) -> Self:
         """The end of the trace, the rest being history; a trace that is not longer is played as a whole."""

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from everwarm_cli import plan, serve, simulate
+from everwarm_cli.backtest import command as backtest
 from everwarm_cli.errors import CommandError
 from everwarm_cli.options import duration_option
 from everwarm_cli.traces import command as traces
@@ -25,6 +26,7 @@ app = typer.Typer(
 
 app.command("plan")(plan.plan)
 app.command("simulate")(simulate.simulate)
+app.command("backtest")(backtest.backtest)
 app.command("traces")(traces.traces)
 
 _ServeModel = Annotated[

@@ -12,7 +12,7 @@ from rich.text import Text
 from everwarm_cli import page
 from everwarm_cli.comparison import Outcome, Setup
 from everwarm_planner import wording
-from everwarm_simulator.report import Interval
+from everwarm_simulator.report import Interval, interval
 
 HOURS_PER_MONTH = 730.0
 _WIDE_COLUMNS = 110
@@ -39,7 +39,12 @@ def judge(outcomes: Sequence[Outcome], setup: Setup) -> list[Judged]:
     """Each outcome with its cost and whether it met the objective."""
     factor = setup.usd_per_replica_hour * HOURS_PER_MONTH
     return [
-        Judged(one, times(one.figures["mean_replicas"], factor), None, met(one, setup.objective_part))
+        Judged(
+            one,
+            times(one.figures["mean_replicas"], factor),
+            interval(one.regrets) if one.regrets else None,
+            met(one, setup.objective_part),
+        )
         for one in outcomes
     ]
 
@@ -49,9 +54,9 @@ def met(outcome: Outcome, objective_part: float) -> bool:
     return outcome.figures["attainment"].mean >= objective_part
 
 
-def times(interval: Interval, factor: float) -> Interval:
+def times(figure: Interval, factor: float) -> Interval:
     """The interval in another unit."""
-    return Interval(interval.mean * factor, interval.low * factor, interval.high * factor)
+    return Interval(figure.mean * factor, figure.low * factor, figure.high * factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,7 @@ def played(setup: Setup, outcome: Outcome) -> str:
     rate = "" if load.scale == 1 else f" at {load.scale:.3g} of its rate"
     known = _history_seconds(setup)
     before = f", after {wording.duration(known)} that policies may learn from" if known else ""
-    mean = f"{load.requests / load.seconds:.3g} requests/s of {wording.milliseconds(load.service_seconds)}"
+    mean = f"{load.mean_per_second:.3g} requests/s of {wording.milliseconds(load.service_seconds)}"
     return f"{wording.duration(load.seconds)}{rate}: {mean}{before}. {seeds} seed{'s' if seeds > 1 else ''}."
 
 
@@ -177,7 +182,8 @@ def note(setup: Setup) -> str:
     return (
         "± is the 95 % interval over the seeds. Replicas are paid from being asked for until they are gone, at "
         f"${setup.usd_per_replica_hour:g} an hour; the first tenth of the time (at most 10 min) is not counted. "
-        "Cold: requests that waited for a replica to get ready."
+        "Cold: requests that waited for a replica to get ready. hybrid, paper and schedule move the floor under "
+        "Knative's autoscaler, whose target is then 100 % of the slots, not 70 %."
     )
 
 
@@ -185,16 +191,17 @@ def report(heading: str, judged: Sequence[Judged], setup: Setup, svg: str) -> st
     """The answer as a page."""
     best = min((one for one in judged if one.met), key=lambda one: one.usd_per_month.mean, default=None)
     seen = f"The cheapest that met it is {best.outcome.choice.label}." if best else "No policy met it."
-    words = [f"{one.outcome.choice.label} {around(one.outcome.figures['attainment'], 100)} % in time" for one in judged]
-    parts: list[page.Part] = [
-        page_table("Figures of each policy", judged, judged.index(best) if best else None),
-        note(setup),
-    ]
-    picture = page.Picture(
-        svg, "The first seed of each policy.", f"Replicas and latencies over time: {'; '.join(words)}."
-    )
     lead = f"{played(setup, judged[0].outcome)} {seen}"
-    return page.render(heading, lead, [page.Section("Policies", parts), page.Section("Over time", [picture])])
+    return page.render(heading, lead, sections(judged, setup, svg, judged.index(best) if best else None))
+
+
+def sections(judged: Sequence[Judged], setup: Setup, svg: str, chosen: int | None) -> list[page.Section]:
+    """The outcomes as parts of a page: figures, and the first seed over time."""
+    words = [f"{one.outcome.choice.label} {around(one.outcome.figures['attainment'], 100)} % in time" for one in judged]
+    description = f"Requests, replicas of each policy and latencies: {'; '.join(words)}."
+    picture = page.Picture(svg, "The first seed of each policy.", description)
+    table = page_table("Figures of each policy; the chosen one is shaded", judged, chosen)
+    return [page.Section("Policies", [table, note(setup)]), page.Section("Over time", [picture])]
 
 
 def _history_seconds(setup: Setup) -> float:
@@ -202,18 +209,18 @@ def _history_seconds(setup: Setup) -> float:
     return history.step_seconds * len(history.rates_per_second) if history else 0.0
 
 
-def around(interval: Interval, factor: float = 1.0) -> str:
+def around(figure: Interval, factor: float = 1.0) -> str:
     """`11.4 ±2.5`; without the second where one seed tells nothing of the others, `never` where it is infinite."""
-    if not math.isfinite(interval.mean):
+    if not math.isfinite(figure.mean):
         return "never"
-    half = (interval.high - interval.mean) * factor
-    return number(interval.mean * factor) + (f" ±{number(half, 2)}" if math.isfinite(half) and half > 0 else "")
+    half = (figure.high - figure.mean) * factor
+    return number(figure.mean * factor) + (f" ±{number(half, 2)}" if math.isfinite(half) and half > 0 else "")
 
 
-def around_seconds(interval: Interval) -> str:
+def around_seconds(figure: Interval) -> str:
     """A duration with its interval, in milliseconds up to ten seconds."""
-    factor, unit = (1.0, " s") if interval.mean >= 10 else (1000.0, " ms")
-    return around(interval, factor) + (unit if math.isfinite(interval.mean) else "")
+    factor, unit = (1.0, " s") if figure.mean >= 10 else (1000.0, " ms")
+    return around(figure, factor) + (unit if math.isfinite(figure.mean) else "")
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -231,5 +238,5 @@ def _shown(judged: Sequence[Judged]) -> list[_Column]:
     return [column for column in _COLUMNS if column.head != "regret" or any(one.regret for one in judged)]
 
 
-def _ends(interval: Interval) -> dict[str, float]:
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
+def _ends(figure: Interval) -> dict[str, float]:
+    return {"mean": figure.mean, "low": figure.low, "high": figure.high}

@@ -37,6 +37,7 @@ class _Answer:
     """What the answer is about, and where it goes."""
 
     name: str
+    regret: bool
     plot: Path | None
     report: Path | None
     output: Output
@@ -64,6 +65,7 @@ def simulate(
     interval: options.Interval = 15,
     price: options.Price = options.PRICE,
     seeds: options.Seeds = 5,
+    regret: options.Regret = False,
     plot: options.Plot = None,
     report: options.Report = None,
     output: options.Format = Output.TABLE,
@@ -78,7 +80,7 @@ def simulate(
         load = loads.of_trace(load, trace, column, loads.Extent(duration, scale, dispersion))
     bounds = (concurrency, min_replicas, max_replicas, replicas)
     setup = comparison.Setup(load, slo, cold_start, *bounds, objective, 0.3, windows, interval, price)
-    _play(setup, chosen, seeds, _Answer(trace or pattern.value, plot, report, output))
+    _play(setup, chosen, seeds, _Answer(trace or pattern.value, regret, plot, report, output))
 
 
 def modules(command: str, *names: str) -> list[ModuleType]:
@@ -98,7 +100,7 @@ def _play(setup: "Setup", chosen: Sequence[Choice], seeds: int, answer: _Answer)
     from everwarm_cli import comparison, presentation
 
     with progress.bar("simulating", len(chosen) * seeds) as done:
-        outcomes = list(comparison.compare(setup, chosen, seeds, done))
+        outcomes = list(comparison.compare(setup, chosen, seeds, done, regret=answer.regret))
     judged = presentation.judge(outcomes, setup)
     title = presentation.title(answer.name, setup)
     if answer.plot is not None or answer.report is not None:

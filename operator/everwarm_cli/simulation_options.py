@@ -41,6 +41,9 @@ MinReplicas = Annotated[int, typer.Option(min=0, help="No policy goes lower.")]
 MaxReplicas = Annotated[int, typer.Option(min=1, help="No policy goes higher.")]
 Interval = Annotated[int, typer.Option(min=1, help="Seconds between two decisions of the planner.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Runs per policy.")]
+Regret = Annotated[
+    bool, typer.Option("--regret", help="Hold the costs against a clairvoyant plan's; takes as long again.")
+]
 Plot = Annotated[Path | None, typer.Option(help="Write a figure: .png, .svg or .pdf.", metavar="FILE")]
 Report = Annotated[
     Path | None, typer.Option(help="Write a page: one HTML file that needs nothing else.", metavar="FILE")
