@@ -61,8 +61,16 @@ def metrics_available(observation: Observation | MissingObservation) -> Claim:
     return Claim(METRICS_AVAILABLE, "True", "MetricsFresh", "Prometheus has fresh samples of all that is needed.")
 
 
-def scaling_active(plans: tuple[RevisionPlan, ...], facts: ServiceFacts, progress: Progress) -> Claim:
-    """Whether the floor stands and is taken."""
+_IDLE = {
+    "Preview": "Preview: decisions are shown here and nothing is written; set spec.scaling.mode to Active for that.",
+    "Paused": "Paused: the floor stays as it is until spec.scaling.mode is Active.",
+}
+
+
+def scaling_active(plans: tuple[RevisionPlan, ...], facts: ServiceFacts, progress: Progress, mode: str) -> Claim:
+    """Whether the floor is written, stands and is taken; `mode` as in the spec."""
+    if mode in _IDLE:
+        return Claim(SCALING_ACTIVE, "False", mode, _IDLE[mode])
     if not plans:
         return Claim(SCALING_ACTIVE, "Unknown", "NoRevision", "No revision gets traffic yet.")
     blocked = _blocked(plans, progress)

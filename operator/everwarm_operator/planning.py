@@ -1,14 +1,17 @@
 """A spec -> the planner that decides for it, and a status -> what that planner remembers. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from everwarm_operator.api.v1alpha1 import ModelService, Scaling, Spec
+from everwarm_operator.api.scaling import Scaling
+from everwarm_operator.api.v1alpha1 import ModelService, Spec
 from everwarm_operator.errors import InvalidSpec
 from everwarm_operator.facts import Raw, ServiceFacts
 from everwarm_operator.floor import plan
 from everwarm_planner.budget import Budget
+from everwarm_planner.decision import Decision, Reason
 from everwarm_planner.guardrails import Bounds
 from everwarm_planner.memory import Memory
+from everwarm_planner.observation import MissingObservation, Observation
 from everwarm_planner.pace import Pace
 from everwarm_planner.plan import Planner
 from everwarm_planner.policies.base import Policy
@@ -53,6 +56,22 @@ def planner(spec: Spec) -> Planner:
         )
     except ValueError as error:
         raise InvalidSpec(f"spec.scaling can't be followed: {error}") from error
+
+
+def decide(
+    service: ModelService, observation: Observation | MissingObservation, memory: Memory, facts: ServiceFacts
+) -> tuple[Decision, Memory]:
+    """What the planner says; while scaling is paused, what stands.
+
+    Raises:
+        InvalidSpec: see `planner`.
+    """
+    if service.spec.scaling.mode != "Paused":
+        return planner(service.spec).decide(observation, memory)
+    routed = [part for part in plan(0, facts.revisions) if part.percent > 0]
+    floor = sum(part.live for part in routed) if routed else memory.floor
+    sentence = f"Scaling is paused: the floor stays at {floor}."
+    return Decision(floor, floor, Reason.PAUSED, sentence), replace(memory, floor=floor, low_since_seconds=None)
 
 
 def _scheduled(spec: Spec) -> Policy:

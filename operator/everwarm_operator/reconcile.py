@@ -52,6 +52,7 @@ class _State:
     woken_at: dict[str, float] = field(default_factory=dict)
     wake_errors: dict[str, str] = field(default_factory=dict)
     write_error: str | None = None
+    progress: Progress = field(default_factory=Progress)
 
     def look_back(self, plans: tuple[RevisionPlan, ...], now: float) -> Progress:
         """Compare what was written with what stands."""
@@ -124,17 +125,28 @@ class Reconciler:
         old = raw.get("status") or {}
         state = self._states.setdefault(wanted.metadata.uid, _State())
         facts = await self._with_child(wanted, facts)
-        target_seconds = planning.objective(wanted.spec).target_seconds
-        observation = observe.of(known.readings, key_of(raw), facts, target_seconds)
-        planner, memory = planning.planner(wanted.spec), state.memory or planning.remembered(wanted, old, facts)
+        outcome = self._outcome(wanted, old, facts, known, now)
+        await self._write_status(raw, report.status(old, outcome, rfc3339(now)))
+        state.memory = outcome.memory
+        self._telemetry.decisions.labels(outcome.decision.reason.value).inc()
+        if outcome.acts:
+            await self._act(wanted, state, outcome, now)
+
+    def _outcome(self, wanted: ModelService, old: Raw, facts: ServiceFacts, known: Known, now: float) -> report.Outcome:
+        """Observe and decide; nothing is written."""
+        spec, state = wanted.spec, self._states[wanted.metadata.uid]
+        target_seconds = planning.objective(spec).target_seconds
+        observation = observe.of(
+            known.readings, (wanted.metadata.namespace, wanted.metadata.name), facts, target_seconds
+        )
+        memory = state.memory or planning.remembered(wanted, old, facts)
         if known.past is not None:
-            memory = planner.learn(known.past, memory)
-        decision, memory = planner.decide(observation, memory)
+            memory = planning.planner(spec).learn(known.past, memory)
+        decision, memory = planning.decide(wanted, observation, memory, facts)
         plans = floor.plan(decision.floor, facts.revisions)
-        leftovers = floor.leftovers(report.remembered_floors(old), facts)
-        progress = state.look_back(plans, now)
+        state.progress = state.look_back(plans, now)
         observed = report.published(old, observation, rfc3339(now))
-        outcome = report.Outcome(
+        return report.Outcome(
             generation=wanted.metadata.generation,
             facts=facts,
             observed=observed,
@@ -142,22 +154,23 @@ class Reconciler:
             memory=memory,
             plans=plans,
             claims=(
-                claims.ready(facts, progress),
+                claims.ready(facts, state.progress),
                 claims.metrics_available(observation),
-                claims.scaling_active(plans, facts, progress),
-                claims.within_slo(observation, observed, wanted.spec.slo.p95_milliseconds),
+                claims.scaling_active(plans, facts, state.progress, spec.scaling.mode),
+                claims.within_slo(observation, observed, spec.slo.p95_milliseconds),
             ),
-            leftovers=leftovers,
+            leftovers=floor.leftovers(report.remembered_floors(old), facts),
+            acts=spec.scaling.mode == "Active",
         )
-        await self._write_status(raw, report.status(old, outcome, rfc3339(now)))
-        state.memory = memory
-        await self._write_floors(wanted, state, plans)
-        await self._take_off(wanted, leftovers)
-        self._telemetry.decisions.labels(decision.reason.value).inc()
-        if decision.changed:
-            await self._tell(wanted, events.floor_moved(decision), now)
+
+    async def _act(self, wanted: ModelService, state: _State, outcome: report.Outcome, now: float) -> None:
+        """Write the floors, tell, and wake who sleeps in spite of one."""
+        await self._write_floors(wanted, state, outcome.plans)
+        await self._take_off(wanted, outcome.leftovers)
+        if outcome.decision.changed:
+            await self._tell(wanted, events.floor_moved(outcome.decision), now)
         woken_ago = {name: now - at for name, at in state.woken_at.items()}
-        for call in wake.due(plans, facts, progress.short_seconds, woken_ago):
+        for call in wake.due(outcome.plans, outcome.facts, state.progress.short_seconds, woken_ago):
             await self._wake(wanted, state, call, now)
 
     async def _with_child(self, wanted: ModelService, facts: ServiceFacts) -> ServiceFacts:

@@ -32,6 +32,7 @@ class Outcome:
         memory: what the planner remembers.
         plans: the parts of the floor.
         claims: what the conditions say.
+        acts: whether floors are written; else the status shows those that stand.
         leftovers: floors on revisions without traffic: remembered here until they are taken off.
     """
 
@@ -43,6 +44,7 @@ class Outcome:
     plans: tuple[RevisionPlan, ...]
     claims: tuple[Claim, ...]
     leftovers: tuple[Leftover, ...] = ()
+    acts: bool = True
 
 
 def published(old: Raw, observation: Observation | MissingObservation, now: str) -> Observed | None:
@@ -75,7 +77,10 @@ def status(old: Raw, outcome: Outcome, now: str) -> dict[str, Any]:
         "floor": outcome.decision.floor,
         "readyReplicas": outcome.facts.ready_replicas,
         "revisions": [
-            *({"name": plan.name, "percent": plan.percent, "floor": plan.floor} for plan in outcome.plans),
+            *(
+                {"name": plan.name, "percent": plan.percent, "floor": plan.floor if outcome.acts else plan.live}
+                for plan in outcome.plans
+            ),
             *({"name": left.name, "percent": 0, "floor": left.floor} for left in outcome.leftovers),
         ],
         "conditions": conditions.merge(

@@ -22,6 +22,7 @@ class Reason(enum.StrEnum):
     COOLING_DOWN = "CoolingDown"
     STEP_LIMITED = "StepLimited"
     SETTLING = "Settling"
+    PAUSED = "Paused"
 
 
 @dataclass(frozen=True, slots=True)

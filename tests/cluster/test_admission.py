@@ -57,6 +57,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"model": MODEL, "scaling": {"policy": "magic"}},
         "is not supported: use hybrid, paper, schedule or",
     ),
+    ("unknown mode", scaled(mode="Dry"), "spec.scaling.mode is not known: use Active, Preview or Paused"),
     ("a schedule without windows", scaled(policy="schedule"), "needs a window in spec.scaling.schedule"),
     ("four fields of cron", scaled(schedule=[{**MORNING, "cron": "30 7 * *"}]), "cron needs five fields"),
     ("a window of no time", scaled(schedule=[{**MORNING, "durationSeconds": 0}]), "must be over 0 and at most 2678400"),
@@ -120,6 +121,7 @@ def test_the_least_spec_is_taken_and_filled_in(cluster: Cluster) -> None:
         "concurrency": 1,
         "slo": {"p95Milliseconds": 500},
         "scaling": {
+            "mode": "Active",
             "policy": "hybrid",
             "minReplicas": 1,
             "maxReplicas": 10,

@@ -100,7 +100,7 @@ def test_ready(facts: ServiceFacts, progress: Progress, status: Any, reason: str
     ],
 )
 def test_scaling_active(plans: Any, ready: int, progress: Progress, status: str, reason: str, words: str) -> None:
-    claim = claims.scaling_active(plans, pods(ready), progress)
+    claim = claims.scaling_active(plans, pods(ready), progress, "Active")
     assert (claim.type, claim.status, claim.reason) == ("ScalingActive", status, reason)
     assert words in claim.message
 
@@ -128,3 +128,10 @@ def test_metrics_available() -> None:
         "MetricsAvailable", "False", "StaleSamples", "The newest sample is older than 60 s: the floor holds."
     )
     assert claims.metrics_available(seen(0.1)).status == "True"
+
+
+@pytest.mark.parametrize("mode", ["Preview", "Paused"])
+def test_a_mode_in_which_nothing_is_written_is_said(mode: str) -> None:
+    claim = claims.scaling_active((), pods(1), Progress(), mode)
+    assert (claim.status, claim.reason) == ("False", mode)
+    assert "spec.scaling.mode" in claim.message

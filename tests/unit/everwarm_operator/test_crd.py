@@ -3,7 +3,8 @@
 import pytest
 from pydantic import BaseModel
 
-from everwarm_operator.api import schema, v1alpha1
+from everwarm_operator.api import schema
+from everwarm_operator.api.scaling import Scaling
 
 BANNED_KEYS = {"$ref", "$defs", "anyOf", "const", "title", "examples", "exclusiveMinimum", "exclusiveMaximum"}
 
@@ -42,18 +43,19 @@ def test_strings_that_rules_look_at_are_bounded(path: str) -> None:
 
 def test_every_rule_has_a_sentence() -> None:
     found = [rule for node in NODES.values() for rule in node.get("x-kubernetes-validations", [])]
-    assert len(found) == 25
+    assert len(found) == 26
     assert all(len(rule["message"].split()) >= 5 for rule in found)
 
 
 def test_defaults_are_the_models_own() -> None:
     written = {path: node["default"] for path, node in NODES.items() if "default" in node and "properties" not in node}
-    scaling = v1alpha1.Scaling()
+    scaling = Scaling()
     assert written == {
         ".spec.concurrency": 1,
         ".spec.timeoutSeconds": 60,
         ".spec.visibility": "Cluster",
         ".spec.slo.p95Milliseconds": 500,
+        ".spec.scaling.mode": scaling.mode,
         ".spec.scaling.policy": scaling.policy,
         ".spec.scaling.minReplicas": scaling.min_replicas,
         ".spec.scaling.maxReplicas": scaling.max_replicas,

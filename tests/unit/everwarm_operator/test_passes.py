@@ -424,6 +424,44 @@ async def test_the_number_of_queries_does_not_grow_with_the_services(cluster, pr
     assert cluster.lists == 1
 
 
+async def test_in_preview_decisions_are_shown_and_nothing_else_is_written(cluster, prometheus, passes, clock) -> None:
+    cluster.add(scaling={"policy": "paper", "mode": "Preview"})
+    prometheus.busy(**COLD)
+    for _ in range(3):
+        await passes.once()
+        clock.now += 15
+    assert cluster.status()["floor"] == 3
+    assert cluster.status()["revisions"] == [{"name": "digits-00001", "percent": 100, "floor": 0}]
+    assert cluster.condition("ScalingActive")[:2] == ("False", "Preview")
+    assert {verb for verb, _ in cluster.writes} == {"apply", "status"}
+
+    cluster.change(scaling={"policy": "paper", "mode": "Active"})
+    await passes.once()
+    assert floor_on(cluster, "PodAutoscaler", "digits-00001") == "3"
+
+
+async def test_paused_the_floor_is_a_persons(cluster, prometheus, passes, clock) -> None:
+    cluster.add(scaling={"policy": "paper"})
+    prometheus.busy(**COLD)
+    await passes.once()
+    await passes.once()
+    cluster.change(scaling={"policy": "paper", "mode": "Paused"})
+    cluster.annotations("PodAutoscaler", "digits-00001")["autoscaling.knative.dev/min-scale"] = "7"
+    cluster.writes.clear()
+    for _ in range(3):
+        clock.now += 15
+        await passes.once()
+    assert cluster.status()["floor"] == 7
+    assert cluster.status()["decision"]["sentence"] == "Scaling is paused: the floor stays at 7."
+    assert cluster.condition("ScalingActive")[:2] == ("False", "Paused")
+    assert {verb for verb, _ in cluster.writes} == {"status"}
+
+    prometheus.busy()
+    cluster.change(scaling={"policy": "paper", "mode": "Active"})
+    await passes.once()
+    assert floor_on(cluster, "PodAutoscaler", "digits-00001") == "7", "it goes on from what stands"
+
+
 def in_fake_time(test):
     """Run an async test in a loop whose time passes at once."""
 
