@@ -3,10 +3,11 @@
 A task is one load (a scenario and a seed): it is drawn once, and all contenders and cold starts see the same requests.
 """
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from bench.provisioning.contenders import MAX_REPLICAS, Contender
@@ -58,6 +59,28 @@ class Result:
     def regret(self) -> float:
         """Times what the bound pays."""
         return self.mean_replicas / self.bound_replicas
+
+
+def written(results: Sequence[Result]) -> str:
+    """One line of JSON per result, which `read` reads."""
+    lines = []
+    for result in results:
+        run = {"scenario": result.scenario.name, **asdict(result.contender)}
+        lines.append(json.dumps({**asdict(result), **run, "contender": None}))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def read(text: str, scenarios: Sequence[Scenario]) -> list[Result]:
+    """What `written` wrote, of the scenarios that still are as they were named."""
+    by_name = {scenario.name: scenario for scenario in scenarios}
+    found = []
+    for line in text.splitlines():
+        fields = json.loads(line)
+        scenario = by_name.get(fields.pop("scenario"))
+        contender = Contender(fields.pop("family"), fields.pop("value"), fields.pop("hindsight"))
+        if scenario is not None:
+            found.append(Result(**{**fields, "scenario": scenario, "contender": contender}))
+    return found
 
 
 def results(tasks: Sequence[Task], processes: int) -> Iterator[list[Result]]:

@@ -43,7 +43,7 @@ class View:
 
     concurrency: int
     window_seconds: int
-    recent_seconds: int = 10
+    recent_seconds: int = 15
     objective_seconds: float | None = None
 
 

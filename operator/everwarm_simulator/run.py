@@ -54,7 +54,7 @@ class Service:
         max_replicas: of the autoscaler and the floor together.
         initial_replicas: ready at the beginning.
         window_seconds: what an observation looks back on; 60 s as the operator's.
-        recent_seconds: the same of the most recent rate.
+        recent_seconds: the same of the most recent rate; 15 s, a scrape interval.
         objective_seconds: the latency over which a request is late for an observation; `None`: nobody counts.
     """
 
@@ -63,7 +63,7 @@ class Service:
     max_replicas: int
     initial_replicas: int = 1
     window_seconds: int = 60
-    recent_seconds: int = 10
+    recent_seconds: int = 15
     objective_seconds: float | None = None
 
 

@@ -102,7 +102,7 @@ def test_an_observation_says_what_happened_in_the_window() -> None:
         in_flight=1.0,
         dispersion=pytest.approx(11 / 15),
         service_variation=pytest.approx((1.0 + 6.25 + 0.25) / 3 / (4 / 3) ** 2 - 1),
-        recent_rate_per_second=1 / 10,
+        recent_rate_per_second=4 / 15,
     )
     assert floor.observations[2] == Observation(45.0, 0.0, None, None, 0.0, 0.0, 1, 0.0, recent_rate_per_second=0.0)
 
