@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from everwarm_cli.loads import Load
 from everwarm_cli.policies import Choice, PolicyName
+from everwarm_cli.prices import DEFAULT, Price, price
 from everwarm_planner.guardrails import Bounds
 from everwarm_planner.plan import Planner
 from everwarm_planner.policies import hpa, kpa
@@ -45,7 +46,7 @@ class Setup:
         fixed_replicas: of the policy fixed, where it does not say itself.
         windows: of the policy schedule.
         interval_seconds: how often the planner decides.
-        usd_per_replica_hour: what a replica costs, starting or ready.
+        price: of a replica, starting or ready.
     """
 
     load: Load
@@ -59,7 +60,7 @@ class Setup:
     cold_start_sigma: float = 0.3
     windows: tuple[Window, ...] = ()
     interval_seconds: int = 15
-    usd_per_replica_hour: float = 0.05
+    price: Price = field(default_factory=lambda: price(DEFAULT))
 
     def fixed(self, choice: Choice) -> int:
         """Replicas of the policy fixed."""

@@ -37,7 +37,7 @@ class Judged:
 
 def judge(outcomes: Sequence[Outcome], setup: Setup) -> list[Judged]:
     """Each outcome with its cost and whether it met the objective."""
-    factor = setup.usd_per_replica_hour * HOURS_PER_MONTH
+    factor = setup.price.usd_per_hour * HOURS_PER_MONTH
     return [
         Judged(
             one,
@@ -142,6 +142,7 @@ def document(name: str, setup: Setup, judged: Sequence[Judged]) -> dict[str, Any
         "objective": {"seconds": setup.objective_seconds, "part": setup.objective_part},
         "cold_start_seconds": setup.cold_start_seconds,
         "concurrency": setup.concurrency,
+        "price": {"usd_per_replica_hour": setup.price.usd_per_hour, "what": setup.price.what},
         "policies": policies(judged),
     }
 
@@ -181,7 +182,7 @@ def note(setup: Setup) -> str:
     """How to read the table."""
     return (
         "± is the 95 % interval over the seeds. Replicas are paid from being asked for until they are gone, at "
-        f"${setup.usd_per_replica_hour:g} an hour; the first tenth of the time (at most 10 min) is not counted. "
+        f"{setup.price}; the first tenth of the time (at most 10 min) is not counted. "
         "Cold: requests that waited for a replica to get ready. hybrid, paper and schedule move the floor under "
         "Knative's autoscaler, whose target is then 100 % of the slots, not 70 %."
     )

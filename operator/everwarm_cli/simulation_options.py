@@ -1,11 +1,11 @@
 """What `everwarm simulate` and `everwarm backtest` are asked with, as the types that typer reads."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from everwarm_cli import policies
+from everwarm_cli import policies, prices
 from everwarm_cli.errors import CommandError
 from everwarm_cli.options import Output, duration_option, output_option, part_option
 from everwarm_cli.plots import style
@@ -40,6 +40,15 @@ Concurrency = Annotated[int, typer.Option(min=1, help="Requests that one replica
 MinReplicas = Annotated[int, typer.Option(min=0, help="No policy goes lower.")]
 MaxReplicas = Annotated[int, typer.Option(min=1, help="No policy goes higher.")]
 Interval = Annotated[int, typer.Option(min=1, help="Seconds between two decisions of the planner.")]
+Price = Annotated[
+    prices.Price,
+    typer.Option(
+        parser=prices.price,
+        metavar="PRICE",
+        help="Of one replica: USD per hour (0.05), fargate:VCPUSxGB, an EC2 instance, or a part of one (m5.xlarge/4).",
+    ),
+]
+PRICE: Any = prices.DEFAULT  # typer reads it as if it had been written
 Seeds = Annotated[int, typer.Option(min=1, help="Runs per policy.")]
 Regret = Annotated[
     bool, typer.Option("--regret", help="Hold the costs against a clairvoyant plan's; takes as long again.")
@@ -49,10 +58,6 @@ Report = Annotated[
     Path | None, typer.Option(help="Write a page: one HTML file that needs nothing else.", metavar="FILE")
 ]
 Format = Annotated[Output, output_option()]
-PRICE = 0.05  # near one vCPU with 2 GB on Fargate
-Price = Annotated[
-    float, typer.Option("--price", min=0.0, metavar="USD", help="Of one replica for an hour, starting or ready.")
-]
 
 
 def check(plot: Path | None, report: Path | None, min_replicas: int, max_replicas: int) -> None:

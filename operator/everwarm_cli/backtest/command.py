@@ -99,7 +99,7 @@ def backtest(
     asked = Question(trace, column, answers, service, query, since, until, int(step), test)
     past = source.read(asked, Work(service_time, service_sigma, dispersion, scale))
     setup = comparison.Setup(past.load, slo, cold_start, concurrency, min_replicas, max_replicas, 0, objective)
-    setup = replace(setup, windows=windows, usd_per_replica_hour=price)
+    setup = replace(setup, windows=windows, price=price)
     _play(past, setup, chosen, _Answer(seeds, regret, plot, report, output))
 
 

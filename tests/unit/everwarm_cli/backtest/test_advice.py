@@ -12,6 +12,7 @@ from everwarm_cli.comparison import Outcome, Setup
 from everwarm_cli.loads import Load
 from everwarm_cli.options import Pattern
 from everwarm_cli.policies import WINDOW_EXAMPLE, choice, windows
+from everwarm_cli.prices import Price
 from everwarm_cli.traces.series import Rates
 from everwarm_operator.api.v1alpha1 import Spec
 from everwarm_planner.history import Series
@@ -21,7 +22,7 @@ from everwarm_simulator.workload import Workload
 
 HISTORY = Series(0.0, 60.0, (1.0,) * 3 * 1440)
 LOAD = Load(Rates(60.0, [1.0] * 1440, 3 * 86_400.0), 0.1, 0.47, history=HISTORY)
-SETUP = Setup(LOAD, 0.3, 30.0, 2, 1, 20, 4, usd_per_replica_hour=0.1)
+SETUP = Setup(LOAD, 0.3, 30.0, 2, 1, 20, 4, price=Price(0.1))
 RUN = Run(Workload(np.empty(0), np.empty(0), 1.0), 1, np.empty(0), np.empty(0, dtype=np.bool_), [], [])
 REPORT = Report(1000, 0.1, 0.1, 0.2, 0.3, 0.0, 0.0, 0.5, 0.0, 0.0, 0)
 
