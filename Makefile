@@ -37,6 +37,7 @@ lint: venv ## ruff, mypy and the import contracts
 
 bench: venv ## server and simulator beside their peers and limits; BENCH_FLAGS=--quick bounds each to 5 minutes
 	$(BIN)/python -m bench.simulator $(BENCH_FLAGS)
+	$(BIN)/python -m bench.planner $(BENCH_FLAGS)
 	$(BIN)/python -m bench.policies $(BENCH_FLAGS)
 	$(BIN)/python -m bench.serving $(BENCH_FLAGS)
 
