@@ -5,14 +5,21 @@ After a restart it is empty until `Planner.learn` fills it; a policy is more car
 
 from dataclasses import dataclass
 
+from everwarm_planner.forecast.experts import Experts
+from everwarm_planner.measures import Measures
+from everwarm_planner.release import Asked
+
 
 @dataclass(frozen=True, slots=True)
 class Learned:
     """The past of one service.
 
     Attributes:
-        asked: (unix time, replicas) that were wanted lately, oldest first, each less than all before it: the highest
-            of a window is its first.
+        experts: the forecasters and what they know; `None` before the first minute.
+        measures: what the traffic is like, smoothed.
+        asked: replicas that were needed lately.
     """
 
-    asked: tuple[tuple[float, int], ...] = ()
+    experts: Experts | None = None
+    measures: Measures | None = None
+    asked: Asked = ()

@@ -101,4 +101,5 @@ def _remember(proposal: Proposal, decision: Decision, known: Memory) -> Memory:
         # A guardrail kept the step from being taken, so the window that earned it is not used up.
         low_since = known.low_since_seconds
     learned = known.learned if proposal.learned is None else proposal.learned
-    return replace(known, floor=decision.floor, low_since_seconds=low_since, learned=learned)
+    allowance = known.allowance if proposal.allowance is None else proposal.allowance
+    return replace(known, floor=decision.floor, low_since_seconds=low_since, allowance=allowance, learned=learned)

@@ -13,6 +13,7 @@ simulator is held against. Latency is wait plus service, the two independent; th
 mean and the variation that were measured.
 """
 
+import bisect
 import functools
 import math
 from dataclasses import dataclass
@@ -104,8 +105,16 @@ class Waiting:
 
     def latency_exceeds(self, seconds: float) -> float:
         """The part of the requests whose wait and service together take longer, 0 to 1."""
+        spare = self.servers - self.traffic.load
+        if spare <= 0:
+            return 1.0
         services = _services(self.traffic.service_seconds, self.traffic.service_variation)
-        return math.fsum(self.exceeds(seconds - service) for service in services) / len(services)
+        in_time = bisect.bisect_right(services, seconds)
+        late = float(_STRATA - in_time)
+        if self.traffic.factor > 0:
+            decay = spare / self.traffic.service_seconds / self.traffic.factor
+            late += self.probability * sum([math.exp(decay * (service - seconds)) for service in services[:in_time]])
+        return late / _STRATA
 
     def latency_quantile(self, part: float) -> float:
         """The latency, wait and service, that this part of the requests does not exceed; seconds, to 0.1 %."""

@@ -39,6 +39,11 @@ def replicas(count: float) -> str:
     return "1 replica" if text == "1" else f"{text} replicas"
 
 
+def rate(per_second: float) -> str:
+    """Requests per second: `42.5/s`, `0.031/s`."""
+    return f"{per_second:.3g}/s" if per_second < 1000 else f"{per_second:.0f}/s"
+
+
 def requests(count: float) -> str:
     """A number of requests: `1 request`, `3 requests`."""
     return "1 request" if round(count) == 1 else f"{count:.0f} requests"

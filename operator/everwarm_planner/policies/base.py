@@ -23,6 +23,7 @@ class Proposal:
         low_since_seconds: what to remember as the beginning of the low-utilisation window.
         learned: what to remember of the past in this process; `None`: as it was.
         forecast: what is expected, where the policy looks ahead.
+        allowance: what the calibration has come to; `None`: as it was.
     """
 
     floor: int
@@ -33,6 +34,7 @@ class Proposal:
     low_since_seconds: float | None = None
     learned: Learned | None = None
     forecast: Forecast | None = None
+    allowance: float | None = None
 
 
 class Policy(Protocol):
