@@ -4,7 +4,6 @@ A task is one load (a scenario and a seed): it is drawn once, and all contenders
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -88,7 +87,7 @@ def results(tasks: Sequence[Task], processes: int) -> Iterator[list[Result]]:
     if processes == 1:
         yield from map(_results, tasks)
         return
-    with ProcessPoolExecutor(processes, initializer=os.nice, initargs=(5,)) as pool:
+    with ProcessPoolExecutor(processes) as pool:
         for future in as_completed([pool.submit(_results, task) for task in tasks]):
             yield future.result()
 

@@ -60,8 +60,8 @@ class Engine:
         self._slots = self.kernel.slots(self.journal)
         self._concurrency = concurrency
         self._next = 0
-        self._wanted: list[int] = []
-        self._last_ready = -math.inf
+        self._wanted: list[int] = []  # by the time at which they are ready
+        self._ready_from: list[float] = []  # those times
         self._starting: list[tuple[float, int]] = []
         self._took: list[float] = []  # the last times to ready, in order of getting ready
         self.replicas: list[Replica] = []
@@ -78,9 +78,7 @@ class Engine:
 
     def ready(self, now_seconds: float) -> int:
         """Replicas that can take a request now."""
-        if self._last_ready <= now_seconds:
-            return len(self._wanted)
-        return sum(1 for number in self._wanted if self.replicas[number].ready_seconds <= now_seconds)
+        return bisect.bisect_right(self._ready_from, now_seconds)
 
     def time_to_ready(self, now_seconds: float, part: float = 0.9) -> float | None:
         """How long cold starts took that are over by now, the last 64: what this part of them did not exceed; seconds.
@@ -119,24 +117,24 @@ class Engine:
 
     def ready_seconds(self, begin_seconds: float, end_seconds: float) -> float:
         """Replica-seconds of readiness between two times, of those that are wanted at the end."""
-        if self._last_ready <= begin_seconds:
-            return len(self._wanted) * (end_seconds - begin_seconds)
-        ready = (max(begin_seconds, self.replicas[number].ready_seconds) for number in self._wanted)
-        return sum(max(0.0, end_seconds - since) for since in ready)
+        before = self.ready(begin_seconds)
+        after = self._ready_from[before : bisect.bisect_left(self._ready_from, end_seconds)]
+        return before * (end_seconds - begin_seconds) + sum(end_seconds - since for since in after)
 
     def add(self, asked_seconds: float, ready_seconds: float) -> None:
         """Start one replica that will be ready at a known time."""
         number = len(self.replicas)
         self.replicas.append(Replica(asked_seconds, ready_seconds))
-        bisect.insort(self._wanted, number, key=lambda other: self.replicas[other].ready_seconds)
-        self._last_ready = max(self._last_ready, ready_seconds)
+        place = bisect.bisect_right(self._ready_from, ready_seconds)
+        self._wanted.insert(place, number)
+        self._ready_from.insert(place, ready_seconds)
         if ready_seconds > asked_seconds:
             heapq.heappush(self._starting, (ready_seconds, number))
         self._slots.add(ready_seconds, number, self._concurrency)
 
     def _drain(self, now: float, count: int) -> None:
         leaving = set(self._wanted[-count:])
-        del self._wanted[-count:]
+        del self._wanted[-count:], self._ready_from[-count:]
         for number in leaving:
             self.replicas[number].leaving_seconds = self.replicas[number].gone_seconds = now
         for free, number in self._slots.remove(leaving):

@@ -18,6 +18,15 @@ def quantile(durations: Seconds, part: float) -> float:
     return float(np.partition(durations, place)[place])
 
 
+def quantiles(durations: Seconds, parts: tuple[float, ...]) -> tuple[float, ...]:
+    """`quantile` of several parts at once, which costs little more than one."""
+    if len(durations) == 0:
+        return (math.nan,) * len(parts)
+    places = [position(len(durations), part) for part in parts]
+    ordered = np.partition(durations, sorted(set(places)))
+    return tuple(float(ordered[place]) for place in places)
+
+
 def position(count: int, part: float) -> int:
     """Where that duration stands among `count` sorted ones, from 0."""
     return max(0, math.ceil(part * count * (1 - 1e-12)) - 1)
