@@ -324,7 +324,8 @@ def select(outputs: _Outputs, wanted: tuple[RequestedOutput, ...], metadata: Mod
         InvalidInput: one was asked for that the model, which declares none, did not give.
         InferenceFailed: the model did not give one that it declares.
     """
-    names = [output.name for output in wanted] or [spec.name for spec in metadata.outputs] or list(outputs)
+    declared = () if metadata.takes_documents else metadata.outputs
+    names = [output.name for output in wanted] or [spec.name for spec in declared] or list(outputs)
     try:
         return tuple([Tensor(name, DATATYPES[outputs[name].dtype], outputs[name]) for name in names])
     except KeyError:

@@ -49,8 +49,8 @@ class Settings(AdmissionSettings):
     model_name: Annotated[str, Field(pattern=f"{NAME_PATTERN}|^$")] = Field(
         default="", description="the model's name in URLs (default: the last part of the URI)"
     )
-    model_format: Literal["onnx", "torch", "sklearn", "python"] | None = Field(
-        default=None, description="onnx, torch, sklearn or python (default: by the files found)"
+    model_format: Literal["onnx", "torch", "sklearn", "python", "kserve"] | None = Field(
+        default=None, description="onnx, torch, sklearn, python or kserve (default: by the files found)"
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     # Knative tells a container its port by the plain PORT.

@@ -48,13 +48,18 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelMetadata:
-    """What a model takes and gives. Empty `inputs`: the model accepts whatever comes (a Python model may)."""
+    """What a model takes and gives. Empty `inputs`: the model accepts whatever comes (a Python model may).
+
+    `takes_documents`: it looks at requests itself, at V1 bodies as they came (see documents.py); then `inputs` and
+    `outputs` tell clients something, and hold nobody to it.
+    """
 
     name: str
     version: str
     platform: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    takes_documents: bool = False
 
 
 class Tensor(NamedTuple):

@@ -9,11 +9,14 @@ from everwarm_server.protocol.tensors import InferRequest, ModelMetadata, Tensor
 def check_inputs(request: InferRequest, metadata: ModelMetadata) -> None:
     """See that the model's inputs came, each once, in its datatype and shape, and that it has the outputs asked for.
 
-    A model that declares no inputs takes any, and one that declares no outputs may give any.
+    A model that declares no inputs takes any, one that declares no outputs may give any, and one that takes documents
+    sees for itself.
 
     Raises:
         InvalidInput: the first thing that does not fit, with what was wanted and what came.
     """
+    if metadata.takes_documents:
+        return
     if metadata.inputs and not _fit(request.inputs, metadata.inputs):
         specs = {spec.name: spec for spec in metadata.inputs}
         for tensor in request.inputs:

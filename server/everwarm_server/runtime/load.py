@@ -27,8 +27,9 @@ _PACKAGES: Final = {
     "onnx": {"onnxruntime"},
     "torch": {"torch", "safetensors"},
     "sklearn": {"sklearn", "skops"},
+    "kserve": {"kserve"},
 }
-FORMATS: Final = ("onnx", "torch", "sklearn", "python")
+FORMATS: Final = ("onnx", "torch", "sklearn", "python", "kserve")
 _Load: TypeAlias = "Callable[[Path, LoadOptions], Runtime]"
 
 

@@ -21,7 +21,7 @@ def warm_up(runtime: Runtime, directory: Path | None = None) -> None:
 
     Each of the model's instances has its turn.
 
-    A model that declares no inputs and has no samples is left alone: nobody knows what it takes.
+    A model that declares no inputs or takes documents, and has no samples, is left alone: nobody knows what it takes.
 
     Args:
         runtime: the model.
@@ -34,7 +34,7 @@ def warm_up(runtime: Runtime, directory: Path | None = None) -> None:
     if directory is not None and toml.samples is not None:
         inputs = samples.read(directory, toml.samples, runtime.metadata).inputs
     else:
-        inputs = zeros(runtime.metadata)
+        inputs = {} if runtime.metadata.takes_documents else zeros(runtime.metadata)
     if not inputs:
         return
     try:

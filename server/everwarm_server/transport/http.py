@@ -46,6 +46,8 @@ _WANTED: Final = frozenset(
         b"content-length",
         b"inference-header-content-length",
         b"transfer-encoding",
+        b"x-b3-traceid",
+        b"x-request-id",
         b"x-request-start",
     }
 )

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 from everwarm_server.admission import Client, ClientGone, Ticket
 from everwarm_server.dataplane import Arrival, DataPlane
 from everwarm_server.errors import ModelNotReady
-from everwarm_server.protocol import v1_json, v2_json
+from everwarm_server.protocol import documents, v1_json, v2_json
 from everwarm_server.protocol.tensors import InferRequest, InferResponse, ModelMetadata
 from everwarm_server.protocol.v2_binary import parse_header_length
 from everwarm_server.protocol.v2_json import Body, Chunks, Headers
@@ -56,7 +56,8 @@ def _header_length(head: Head) -> int | None:
 
 
 def _decode_v1(head: Head, body: Body, metadata: ModelMetadata) -> Decoded:
-    del head
+    if metadata.takes_documents:
+        return documents.from_v1(body, head), documents.to_v1
     predict = v1_json.decode_predict(body, metadata)
     return predict.request, partial(v1_json.encode_predict, columnar=predict.columnar)
 
@@ -72,6 +73,8 @@ def v2() -> Codec:
 
     def decode(head: Head, body: Body, metadata: ModelMetadata) -> Decoded:
         request = layouts.decode(body, _header_length(head), metadata)
+        if metadata.takes_documents:
+            request = documents.with_note(request, head)
         return request, partial(v2_json.encode_response, request=request)
 
     return Codec(decode, _json_bytes_of_v2)

@@ -177,11 +177,12 @@ def _starter(environment: dict[str, str], logs: Path) -> Iterator[StartServer]:
         port = settings.setdefault("port", free_port())
         if grpc:
             settings["grpc_port"] = free_port()
+        python = settings.pop("python", sys.executable)
         given = {f"EVERWARM_{name.upper()}": str(value) for name, value in settings.items()}
         log = logs / f"server-{len(started)}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "everwarm_server"],
+                [str(python), "-m", "everwarm_server"],
                 env=environment | {"EVERWARM_MODEL_URI": str(model), "EVERWARM_DRAIN_SECONDS": "0"} | given,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

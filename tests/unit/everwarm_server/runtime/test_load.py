@@ -51,7 +51,7 @@ def test_a_directory_without_a_model_is_refused_with_what_it_needs(tmp_path):
 
 def test_an_unknown_format_is_refused(tmp_path):
     with pytest.raises(
-        ModelError, match="no model format 'keras'; it must be one of onnx, torch, sklearn, python"
+        ModelError, match="no model format 'keras'; it must be one of onnx, torch, sklearn, python, kserve"
     ):
         load.load(tmp_path, LoadOptions(name="m", format="keras"))
 
@@ -65,7 +65,7 @@ def test_a_format_that_is_named_wins_over_the_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("format_", "package"), [("onnx", "onnxruntime"), ("torch", "torch"), ("sklearn", "skops")]
+    ("format_", "package"), [("onnx", "onnxruntime"), ("torch", "torch"), ("sklearn", "skops"), ("kserve", "kserve")]
 )
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, format_, package):
     monkeypatch.delitem(sys.modules, f"everwarm_server.runtime.{format_}", raising=False)
