@@ -8,7 +8,7 @@ Intervals are 95 % over the seeds, which draw requests, work and cold starts ane
 
     python -m bench.policies                       everything: an hour on two cores
     python -m bench.policies --quick               one seed, a quarter of a day, a thin grid: minutes
-    python -m bench.policies --set tuning --ours   other days, on which constants may be chosen
+    python -m bench.policies --set tuning --who ours   other days, on which constants may be chosen
     python -m bench.policies --keep runs.jsonl     write what each run gave, and don't repeat the peers' that are there
 """
 
@@ -36,7 +36,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--set", choices=("tuning", "reported"), default="reported")
     parser.add_argument("--only", metavar="TEXT", default="", help="loads whose name has this text")
-    parser.add_argument("--ours", action="store_true", help="the hybrid policy alone")
+    parser.add_argument("--who", choices=("all", "ours", "peers"), default="all")
     parser.add_argument("--cold-start", type=float, action="append", metavar="SECONDS")
     parser.add_argument("--seeds", type=int, default=None, help="10 by default, 1 with --quick")
     parser.add_argument("--processes", type=int, default=2)
@@ -56,9 +56,9 @@ def main() -> int:
     seeds = chosen.seeds or (1 if chosen.quick else 10)
     session = Session(chosen, loads)
 
-    ours = (*contenders.OURS, *contenders.OURS_ON_KNATIVE)
-    beforehand = ours if chosen.ours else (*ours, *contenders.DEFAULTS)
-    grid = () if chosen.ours else contenders.THIN_GRID if chosen.quick else contenders.GRID
+    ours = () if chosen.who == "peers" else (*contenders.OURS, *contenders.OURS_ON_KNATIVE)
+    beforehand = ours if chosen.who == "ours" else (*ours, *contenders.DEFAULTS)
+    grid = () if chosen.who == "ours" else contenders.THIN_GRID if chosen.quick else contenders.GRID
     everything = tuple(itertools.product(cold_starts, (*beforehand, *grid)))
     first = session.run({(load, 0): everything for load in loads})
     winners = {Cell(load, cold): best(first, Cell(load, cold)) for load in loads for cold in cold_starts}

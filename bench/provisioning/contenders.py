@@ -107,15 +107,14 @@ _MAKERS: dict[str, Callable[[float, Scenario], Controls]] = {
     "fixed": _fixed,
 }
 OURS = tuple(Contender("hybrid", goal) for goal in GOALS)
-OURS_ON_KNATIVE = tuple(Contender("hybrid + KPA", goal) for goal in GOALS)
+OURS_ON_KNATIVE = (Contender("hybrid + KPA", GOALS[0]),)
 DEFAULTS = (Contender("KPA", 0.7), Contender("HPA", 0.8), Contender("Algorithm 1", 1.5))
 _GRID: dict[str, tuple[float, ...]] = {
-    "KPA": (0.25, 0.35, 0.45, 0.55, 0.65, 0.7, 0.8, 0.9, 1.0),
+    "KPA": (0.25, 0.35, 0.45, 0.55, 0.65, 0.8, 1.0),
     "HPA": (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8),
     "Algorithm 1": (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0),
-    "fixed": (8, 10, 12, 14, 16, 18, 20, 22, 25, 28, 32, 36, 40, 45, 50, 60, 75, 90),
+    "fixed": (8, 10, 12, 14, 16, 18, 20, 22, 25, 30, 35, 40, 50, 60),
 }
 GRID = tuple(Contender(family, value, hindsight=True) for family, values in _GRID.items() for value in values)
-THIN_GRID = tuple(
-    contender for contender in GRID if contender.value in {0.35, 0.45, 0.5, 0.6, 0.7, 2.0, 3.0, 12, 16, 20, 28, 40, 60}
-)
+_THIN = {0.35, 0.45, 0.5, 0.6, 0.65, 0.7, 2.0, 3.0, 12, 16, 20, 25, 40, 60}
+THIN_GRID = tuple(contender for contender in GRID if contender.value in _THIN)

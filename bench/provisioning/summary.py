@@ -103,7 +103,9 @@ def _around(value: Interval, factor: float, digits: int) -> str:
 
 
 def _verdict(here: Sequence[Summary], winners: Mapping[tuple[str, float], Contender], goal: float) -> str:
-    ours = next(s for s in here if s.contender.family == "hybrid" and s.contender.value == goal)
+    ours = next((s for s in here if s.contender.family == "hybrid" and s.contender.value == goal), None)
+    if ours is None:
+        return f"{goal:.0%}: without the hybrid policy nothing is compared"
     words = []
     for summary in here:
         family = summary.contender.family
