@@ -6,6 +6,7 @@ the model's metadata does, and a model that declares no inputs gets INT64, FP64,
 
 import base64
 import binascii
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,12 +14,14 @@ import numpy as np
 import orjson
 
 from everwarm_server.errors import InferenceFailed, InvalidInput
-from everwarm_server.protocol import json_data
+from everwarm_server.protocol import json_data, json_numbers, shapes
+from everwarm_server.protocol.json_numbers import Unusual
 from everwarm_server.protocol.sentences import listed, shown
 from everwarm_server.protocol.tensors import InferRequest, InferResponse, ModelMetadata, Tensor
 from everwarm_server.protocol.v2_json import Body, Chunks, Headers, json_headers, parse_object
 
 UNDECLARED_INPUT: Final = "instances"  # the input's name for a model that declares none, unless the rows name some
+_VALUES: Final = frozenset({"instances", "inputs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,10 @@ def decode_predict(body: Body, metadata: ModelMetadata) -> PredictRequest:
     Raises:
         InvalidInput: anything is wrong with it; the sentence says what.
     """
+    try:
+        return _decode_numbers(body, metadata)
+    except Unusual:
+        pass
     document = parse_object(memoryview(body))
     if ("instances" in document) == ("inputs" in document):
         raise InvalidInput(
@@ -47,6 +54,25 @@ def decode_predict(body: Body, metadata: ModelMetadata) -> PredictRequest:
     datatypes = {spec.name: spec.datatype for spec in metadata.inputs}
     inputs = tuple(_tensor(name, values, datatypes.get(name)) for name, values in columns.items())
     return PredictRequest(InferRequest(inputs=inputs), columnar)
+
+
+def _decode_numbers(body: Body, metadata: ModelMetadata) -> PredictRequest:
+    """Rows, or a column, of numbers for a model with one input."""
+    if len(metadata.inputs) != 1:
+        raise Unusual
+    spec = metadata.inputs[0]
+    with json_numbers.Document(body) as document:
+        members = document.members(_VALUES)
+        if len(_VALUES.intersection(members)) != 1:
+            raise Unusual
+        columnar = "inputs" in members
+        values = members["inputs" if columnar else "instances"]
+        shape = shapes.parse(list(document.shape(values)), f"input {shown(spec.name)}")
+        if not math.prod(shape):
+            raise Unusual
+        array = document.numbers(values, spec.datatype, shape)
+        document.check(0)
+        return PredictRequest(InferRequest((Tensor(spec.name, spec.datatype, array),)), columnar)
 
 
 def _only_name(metadata: ModelMetadata) -> str:

@@ -4,14 +4,16 @@ Source: kserve/open-inference-protocol, specification/protocol/inference_rest.md
 v2_binary's. Unknown keys are ignored, as the protocol asks; duplicate keys of a JSON object count as the last of them.
 """
 
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
 from everwarm_server.errors import InvalidInput
-from everwarm_server.protocol import description, fields, json_data, shapes, v2_binary
+from everwarm_server.protocol import description, fields, json_data, json_numbers, shapes, v2_binary
+from everwarm_server.protocol.json_numbers import Unusual
 from everwarm_server.protocol.sentences import shown
 from everwarm_server.protocol.tensors import (
+    BINARY_ONLY,
     InferRequest,
     InferResponse,
     ModelMetadata,
@@ -23,6 +25,9 @@ Body: TypeAlias = bytes | bytearray | memoryview
 Chunks: TypeAlias = list[bytes | memoryview]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
+_LISTS: Final = frozenset({"inputs"})
+_DATA: Final = frozenset({"data"})
+_SEND_BYTES: Final = "send binary_data_size and the bytes"
 _HEADER_LENGTH: Final = v2_binary.HEADER_LENGTH.lower().encode()
 
 
@@ -41,19 +46,46 @@ def decode_request(body: Body, header_length: int | None = None, metadata: Model
     view = memoryview(body)
     if header_length == 0 and view.nbytes > 0:
         return v2_binary.decode_raw(view, metadata)
+    if header_length is None:
+        try:
+            return _decode_numbers(body)
+        except Unusual:
+            pass
     header, tail = v2_binary.split(view, header_length)
     document = parse_object(header)
+    request = _request(document, _inputs(document.get("inputs"), tail))
+    tail.check_empty()
+    return request
+
+
+def _decode_numbers(body: Body) -> InferRequest:
+    """A request whose inputs all are JSON numbers, as those nearly always are that have no binary part."""
+    if not isinstance(body, memoryview) and (b'"BYTES"' in body or b'"BOOL"' in body):
+        raise Unusual  # before it is parsed in vain
+    with json_numbers.Document(body) as document:
+        members = document.members(_LISTS)
+        items = _named(document.items(members.pop("inputs", None), _DATA), "input")
+        inputs = []
+        for name, item in items:
+            head = _head(name, item)
+            if head.size_bytes is not None or "data" not in item or head.datatype in BINARY_ONLY:
+                raise Unusual
+            array = document.numbers(item["data"], head.datatype, head.shape)
+            inputs.append(Tensor(name, head.datatype, array))
+        document.check(len(items) + ("outputs" in members))  # a shape each
+        return _request(members, tuple(inputs))
+
+
+def _request(document: dict[str, Any], inputs: tuple[Tensor, ...]) -> InferRequest:
     parameters = _parameters(document.get("parameters"), "request")
     binary_outputs = fields.flag(parameters.pop("binary_data_output", False), "binary_data_output", "request")
-    request = InferRequest(
-        inputs=_inputs(document.get("inputs"), tail),
+    return InferRequest(
+        inputs=inputs,
         id=fields.identity(document.get("id")),
         outputs=_outputs(document.get("outputs"), binary_outputs=binary_outputs),
         binary_outputs=binary_outputs,
         parameters=parameters,
     )
-    tail.check_empty()
-    return request
 
 
 def parse_object(body: memoryview) -> dict[str, Any]:
@@ -62,8 +94,6 @@ def parse_object(body: memoryview) -> dict[str, Any]:
     Raises:
         InvalidInput: it is not JSON (NaN and numbers beyond FP64 are not), or not an object.
     """
-    # orjson decodes and converts 150,528 floats in 10.3 ms, msgspec with Raw data in 12.1 ms, and 784 floats in 39 us
-    # against 51 us (AMD EPYC, one core, orjson 3.13, msgspec 0.22): no second library.
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -107,13 +137,26 @@ def _inputs(items: Any, tail: v2_binary.Tail) -> tuple[Tensor, ...]:
     return tuple(_tensor(name, item, tail) for name, item in _named(items, "input"))
 
 
-def _tensor(name: str, item: dict[str, Any], tail: v2_binary.Tail) -> Tensor:
+class _Head(NamedTuple):
+    """All of an input but its data."""
+
+    owner: str
+    datatype: str
+    shape: tuple[int, ...]
+    size_bytes: Any
+
+
+def _head(name: str, item: dict[str, Any]) -> _Head:
     owner = f"input {shown(name)}"
     datatype = fields.datatype(item.get("datatype"), owner)
     shape = shapes.parse(item.get("shape"), owner)
     parameters = _parameters(item.get("parameters"), owner)
     fields.check_offered(parameters, owner)
-    size_bytes = parameters.get("binary_data_size")
+    return _Head(owner, datatype, shape, parameters.get("binary_data_size"))
+
+
+def _tensor(name: str, item: dict[str, Any], tail: v2_binary.Tail) -> Tensor:
+    owner, datatype, shape, size_bytes = _head(name, item)
     data = item.get("data")
     if size_bytes is not None:
         if type(size_bytes) is not int or size_bytes < 0:
@@ -124,7 +167,7 @@ def _tensor(name: str, item: dict[str, Any], tail: v2_binary.Tail) -> Tensor:
     if type(data) is not list:
         given = "neither data nor the parameter binary_data_size" if data is None else f"{shown(data)} as data"
         raise InvalidInput(f"The {owner} has {given}; it needs data as a list, or binary_data_size and the bytes.")
-    fields.check_has_text_form(datatype, owner, "send binary_data_size and the bytes")
+    fields.check_has_text_form(datatype, owner, _SEND_BYTES)
     return Tensor(name, datatype, json_data.to_array(json_data.flatten(data, shape, owner), datatype, shape, owner))
 
 
