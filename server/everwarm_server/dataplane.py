@@ -271,18 +271,18 @@ class DataPlane:
         """The answers to one request as the model gives them; it has a thread until the last. Close it to stop it.
 
         Raises:
-            ModelNotReady, InvalidInput, Overloaded, DeadlineExceeded, InferenceFailed: see errors.py; the last two
-                also after some answers.
+            ModelNotReady, InvalidInput, Overloaded, TooManyRequests, DeadlineExceeded, InferenceFailed: see errors.py;
+                the last two also after some answers.
             ClientGone: the client left.
         """
         runtime = self._ready_runtime()
         check_inputs(request, runtime.metadata)
         self.metrics.accepted(arrival.request_start, arrival.unix_seconds)
         inputs = {tensor.name: tensor.data for tensor in request.inputs}
-        streaming: Streaming[_Outputs] = Streaming(self.admission, client)
+        streaming: Streaming[_Outputs] = Streaming(self.admission, client, arrival.deadline_seconds, arrival.tenant)
         streaming.start(partial(runtime.stream, inputs, request.parameters))
         try:
-            async with contextlib.aclosing(streaming.answers(arrival.deadline_seconds)) as answers:
+            async with contextlib.aclosing(streaming.answers()) as answers:
                 async for outputs in answers:
                     selected = select(outputs, request.outputs, runtime.metadata)
                     yield InferResponse(self.name, self.version, selected, request.id)

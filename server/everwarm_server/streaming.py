@@ -6,10 +6,12 @@ The thread waits while its reader is behind, and stops at the next answer once n
 import asyncio
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from everwarm_server.admission import Admission, Client, ClientGone, Ticket
@@ -117,14 +119,24 @@ class Channel(Generic[_T]):
 class Streaming(Generic[_T]):
     """One request to a model that streams: it takes a slot from its turn to its last answer.
 
+    Args:
+        admission: the way to the slots.
+        client: who asked.
+        deadline_seconds: when its answers are of no more use, on the clock of time.perf_counter().
+        tenant: who shares the replica fairly with the others.
+
     Attributes:
         start_seconds: when its turn came, by time.perf_counter(); 0: not yet.
         seconds: how long it had the slot; 0: it still has.
     """
 
-    def __init__(self, admission: Admission, client: Client) -> None:
+    def __init__(
+        self, admission: Admission, client: Client, deadline_seconds: float = math.inf, tenant: str = ""
+    ) -> None:
         self._admission = admission
         self._client = client
+        self._deadline_seconds = deadline_seconds
+        self._tenant = tenant
         self._channel: Channel[_T] = Channel()
         self._ticket: Ticket | None = None
         self.start_seconds = self.seconds = 0.0
@@ -133,10 +145,14 @@ class Streaming(Generic[_T]):
         """Wait for a thread and let it iterate over what `answers()` makes.
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded, TooManyRequests, DeadlineExceeded: it may not wait; see admission.py.
             ClientGone: the client has left.
         """
-        self._ticket = self._admission.submit(lambda: self._run(answers), self._client, self._ended)
+        self._ticket = Ticket(
+            partial(self._run, answers), self._client, self._ended, time.perf_counter(), self._deadline_seconds,
+            self._tenant,
+        )  # fmt: skip
+        self._admission.enter(self._ticket)
         self._client.when_gone = self._client_left
 
     def _run(self, answers: Callable[[], Generator[_T, None, None]]) -> None:
@@ -162,16 +178,16 @@ class Streaming(Generic[_T]):
         if self._ticket is not None:
             self._admission.give_up(self._ticket)
 
-    async def answers(self, deadline_seconds: float) -> AsyncGenerator[_T, None]:
+    async def answers(self) -> AsyncGenerator[_T, None]:
         """The answers; close it to stop the model.
 
         Raises:
-            DeadlineExceeded: `deadline_seconds` came first, on the clock of time.perf_counter().
+            DeadlineExceeded: the deadline came first.
             ClientGone: the client left.
             ServingError: what the model raised.
         """
         try:
-            async with contextlib.aclosing(self._channel.read(deadline_seconds)) as items:
+            async with contextlib.aclosing(self._channel.read(self._deadline_seconds)) as items:
                 async for item in items:
                     yield item
         finally:

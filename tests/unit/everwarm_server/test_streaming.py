@@ -11,8 +11,6 @@ from everwarm_server.admission import Admission, ClientGone
 from everwarm_server.errors import DeadlineExceeded, InferenceFailed, InvalidInput, Overloaded
 from everwarm_server.streaming import AHEAD, Streaming
 
-NEVER = math.inf
-
 
 class FakeClient:
     gone = False
@@ -43,14 +41,19 @@ class Counter:
         assert await asyncio.to_thread(self.closed.wait, 10)
 
 
-def started(model: Counter, admission: Admission | None = None, client: FakeClient | None = None) -> Streaming[int]:
-    streaming: Streaming[int] = Streaming(admission or Admission(1, 10), client or FakeClient())
+def started(
+    model: Counter,
+    admission: Admission | None = None,
+    client: FakeClient | None = None,
+    deadline_seconds: float = math.inf,
+) -> Streaming[int]:
+    streaming: Streaming[int] = Streaming(admission or Admission(1, 10), client or FakeClient(), deadline_seconds)
     streaming.start(model)
     return streaming
 
 
-async def read(streaming: Streaming[int], deadline_seconds: float = NEVER) -> list[int]:
-    return [answer async for answer in streaming.answers(deadline_seconds)]
+async def read(streaming: Streaming[int]) -> list[int]:
+    return [answer async for answer in streaming.answers()]
 
 
 async def test_answers_come_in_order_and_free_the_slot_at_the_end() -> None:
@@ -64,7 +67,7 @@ async def test_answers_come_in_order_and_free_the_slot_at_the_end() -> None:
 
 async def test_an_answer_is_read_before_the_next_is_made() -> None:
     model = Counter(2, pause_after=1)
-    async with contextlib.aclosing(started(model).answers(NEVER)) as answers:
+    async with contextlib.aclosing(started(model).answers()) as answers:
         assert await anext(answers) == 0
         model.go.set()
         assert await anext(answers) == 1
@@ -72,7 +75,7 @@ async def test_an_answer_is_read_before_the_next_is_made() -> None:
 
 async def test_a_model_is_at_most_some_answers_ahead_of_its_reader() -> None:
     model = Counter(10 * AHEAD, pause_after=AHEAD)
-    async with contextlib.aclosing(started(model).answers(NEVER)) as answers:
+    async with contextlib.aclosing(started(model).answers()) as answers:
         assert await anext(answers) == 0
         model.go.set()
         for _ in range(20):
@@ -92,7 +95,7 @@ async def test_a_model_is_at_most_some_answers_ahead_of_its_reader() -> None:
 async def test_what_the_model_raises_comes_after_its_answers(
     raised: BaseException, seen: type[Exception], sentence: str
 ) -> None:
-    answers = started(Counter(2, error=raised)).answers(NEVER)
+    answers = started(Counter(2, error=raised)).answers()
     assert [await anext(answers), await anext(answers)] == [0, 1]
     with pytest.raises(seen) as caught:
         await anext(answers)
@@ -101,7 +104,7 @@ async def test_what_the_model_raises_comes_after_its_answers(
 
 async def test_a_reader_that_stops_stops_the_model_at_its_next_answer() -> None:
     admission, model = Admission(1, 10), Counter(1000, pause_after=1)
-    async with contextlib.aclosing(started(model, admission).answers(NEVER)) as answers:
+    async with contextlib.aclosing(started(model, admission).answers()) as answers:
         await anext(answers)
     model.go.set()
     await model.until_closed()
@@ -110,7 +113,7 @@ async def test_a_reader_that_stops_stops_the_model_at_its_next_answer() -> None:
 
 async def test_a_model_that_waits_for_room_is_stopped_too() -> None:
     model = Counter(1000)
-    async with contextlib.aclosing(started(model).answers(NEVER)) as answers:
+    async with contextlib.aclosing(started(model).answers()) as answers:
         await anext(answers)
     await model.until_closed()
     assert model.given <= AHEAD + 2
@@ -118,7 +121,7 @@ async def test_a_model_that_waits_for_room_is_stopped_too() -> None:
 
 async def test_a_client_that_leaves_ends_the_stream_at_once() -> None:
     client, model = FakeClient(), Counter(1000, pause_after=1)
-    async with contextlib.aclosing(started(model, client=client).answers(NEVER)) as answers:
+    async with contextlib.aclosing(started(model, client=client).answers()) as answers:
         await anext(answers)
         assert client.when_gone is not None
         client.when_gone()
@@ -143,7 +146,7 @@ async def test_a_client_that_leaves_before_its_turn_never_has_one() -> None:
 
 async def test_a_deadline_ends_the_stream_and_stops_the_model() -> None:
     model = Counter(1000, pause_after=1)
-    answers = started(model).answers(time.perf_counter() + 0.05)
+    answers = started(model, deadline_seconds=time.perf_counter() + 0.05).answers()
     assert await anext(answers) == 0
     with pytest.raises(DeadlineExceeded):
         await anext(answers)
@@ -152,11 +155,19 @@ async def test_a_deadline_ends_the_stream_and_stops_the_model() -> None:
 
 
 async def test_a_deadline_that_is_over_before_its_turn_leaves_the_queue() -> None:
-    admission, first, second = Admission(1, 0), Counter(1, pause_after=0), Counter(1)
+    admission, first, second = Admission(1, 10), Counter(1, pause_after=0), Counter(1)
+    busy = started(first, admission)
+    with pytest.raises(DeadlineExceeded):
+        await read(started(second, admission, deadline_seconds=time.perf_counter() + 0.05))
+    first.go.set()
+    assert await read(busy) == [0]
+    assert second.given == 0
+
+
+async def test_a_full_queue_refuses_at_once() -> None:
+    admission, first = Admission(1, 0), Counter(1, pause_after=0)
     busy = started(first, admission)
     with pytest.raises(Overloaded):
-        started(second, admission)
+        started(Counter(1), admission)
     first.go.set()
-    await read(busy)
-    with pytest.raises(DeadlineExceeded):
-        await read(started(Counter(5, pause_after=0), admission), time.perf_counter())
+    assert await read(busy) == [0]
