@@ -56,10 +56,11 @@ def main() -> int:
     seeds = chosen.seeds or (1 if chosen.quick else 10)
     session = Session(chosen, loads)
 
-    ours = () if chosen.who == "peers" else (*contenders.OURS, *contenders.OURS_ON_KNATIVE)
+    ours = () if chosen.who == "peers" else contenders.OURS
     beforehand = ours if chosen.who == "ours" else (*ours, *contenders.DEFAULTS)
+    once = contenders.OURS_ON_KNATIVE if ours else ()
     grid = () if chosen.who == "ours" else contenders.THIN_GRID if chosen.quick else contenders.GRID
-    everything = tuple(itertools.product(cold_starts, (*beforehand, *grid)))
+    everything = tuple(itertools.product(cold_starts, (*beforehand, *once, *grid)))
     first = session.run({(load, 0): everything for load in loads})
     winners = {Cell(load, cold): best(first, Cell(load, cold)) for load in loads for cold in cold_starts}
     rest = session.run(

@@ -104,10 +104,10 @@ def simulate(
 ) -> Run:
     """Play the workload. `generator` draws the cold starts alone, before anything is decided.
 
-    All kernels give the same run; `None` takes the fastest that is installed.
+    All kernels give the same run; `None` takes the one that is installed and pays.
     """
     cold_starts = ColdStarts(service.cold_start.draw(generator, _COLD_STARTS))
-    engine = Engine(workload, service.concurrency, kernel or choice.fastest())
+    engine = Engine(workload, service.concurrency, kernel or choice.choose(len(workload.arrivals)))
     for _ in range(service.initial_replicas):
         engine.add(0.0, 0.0)
     limit = math.ceil(workload.horizon_seconds) + _OVERRUN_SECONDS

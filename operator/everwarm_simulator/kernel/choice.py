@@ -1,4 +1,4 @@
-"""Which kernel: the compiled one where numba is installed (extra `fast`), the pure one elsewhere. Same results."""
+"""Which kernel: the compiled one (extra `fast`) where it is installed and pays, else the pure one, to the same numbers."""
 
 import importlib
 import importlib.util
@@ -6,6 +6,13 @@ from functools import cache
 
 from everwarm_simulator.kernel.base import Kernel
 from everwarm_simulator.kernel.pure import PureKernel
+
+_WORTH_REQUESTS = 100_000  # with fewer a run is over before numba, which takes a second or two, would be loaded
+
+
+def choose(requests: int) -> Kernel:
+    """The kernel for a run with so many requests."""
+    return fastest() if requests >= _WORTH_REQUESTS else PureKernel()
 
 
 @cache

@@ -136,5 +136,5 @@ def test_a_whole_comparison_in_small(monkeypatch, capsys, tmp_path):
     said = capsys.readouterr().out
     assert "app servers, cold start 30 s" in said
     assert "fixed 8, best for 95%" in said
-    assert "2 seeds, 14 runs" in said
+    assert "2 seeds, 13 runs" in said
     assert out.read_text() == "[]\n"

@@ -101,11 +101,14 @@ def test_both_kernels_give_the_order_statistic(latencies: list[float], part: flo
         assert kernel.latency_quantile(engine.journal, 0, stop, (0, 11), part) == quantile(load.services, part)
 
 
-def test_the_compiled_kernel_is_chosen_where_numba_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compiled_kernel_is_chosen_where_it_is_installed_and_pays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(choice, "fastest", choice.fastest.__wrapped__)
-    assert isinstance(choice.fastest(), CompiledKernel)
+    assert isinstance(choice.choose(100_000), CompiledKernel)
+    assert isinstance(choice.choose(99_999), PureKernel)
     monkeypatch.setitem(sys.modules, "numba", None)
-    assert isinstance(choice.fastest(), PureKernel)
+    assert isinstance(choice.choose(100_000), PureKernel)
 
 
 def test_without_numba_a_function_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
