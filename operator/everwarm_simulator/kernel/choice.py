@@ -1,4 +1,4 @@
-"""Which kernel: the compiled one (extra `fast`) where it is installed and pays, else the pure one, to the same numbers."""
+"""Which kernel: the compiled one (extra `fast`) where it is there and pays, else the pure one. Numbers are equal."""
 
 import importlib
 import importlib.util
