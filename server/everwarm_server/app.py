@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import uvloop
+from pydantic import SecretStr
 
 from everwarm_server import loading, repository
 from everwarm_server.admission import QueueLimits
@@ -64,20 +65,20 @@ class Application:
         self._main = Listener(router, bind(settings.host, settings.port), settings.shutdown_seconds, limits)
         self._listeners: list[Listener | GrpcListener] = [self._main]
         if settings.grpc_port is not None:
-            self._listeners.append(self._grpc(settings.grpc_port, token))
+            self._listeners.append(self._grpc(settings.grpc_port))
         self._closed_last: list[Listener | GrpcListener] = []  # so that the last requests are still scraped
         if settings.metrics_port is not None:
             socket = bind(settings.host, settings.metrics_port)
             self._closed_last.append(Listener(metrics_only(self._metrics), socket, 0.0, limits))
 
-    def _grpc(self, port: int, token: str | None) -> "GrpcListener":
+    def _grpc(self, port: int) -> "GrpcListener":
         from everwarm_server.transport.grpc.listener import GrpcListener  # 0.1 s that HTTP alone does not need
 
         return GrpcListener(
             (self._settings.host, port),
             self._repository,
             server_name=self._settings.server_name,
-            token=None if token is None else token.encode(),
+            tokens=(_revealed(self._settings.api_token), _revealed(self._settings.management_token)),
             max_message_bytes=self._settings.max_body_bytes,
             connection_seconds=self._settings.grpc_connection_seconds,
             shutdown_seconds=self._settings.shutdown_seconds,
@@ -173,6 +174,10 @@ class Application:
             for listener in listeners:
                 listener.should_exit = True
             await asyncio.gather(*(serving[listener] for listener in listeners))
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _limits(settings: Settings) -> Limits:
