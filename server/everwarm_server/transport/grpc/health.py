@@ -4,7 +4,7 @@
 |---|---|
 | empty, `inference.GRPCInferenceService` | all models are ready, and the server does not drain |
 | `liveness` | the process answers |
-| a model's name, or `name/version` | it is ready |
+| a model's name, or `name/version` | requests to it are answered |
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Health:
             return int(_Status.SERVING if self._repository.is_ready else _Status.NOT_SERVING)
         name, _, version = service.partition("/")
         try:
-            self._repository.find(name, version or None).check_ready()
+            self._repository.check_model(name, version or None)
         except ModelNotFound:
             return int(_Status.SERVICE_UNKNOWN)
         except ModelNotReady:

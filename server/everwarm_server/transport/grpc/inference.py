@@ -54,6 +54,7 @@ class Inference:
         message = await _parsed(serialized)
         plane = self._repository.find(message.model_name, message.model_version)
         with _Counted(plane, came) as caller:
+            await plane.until_loaded(came.deadline_seconds)
             request = await _decoded(message)
             return v2_grpc.encode_response(await plane.infer(request, came, caller), request)
 
@@ -103,6 +104,7 @@ class _Stream:
             identity = message.parsed.id
             plane = self._repository.find(message.model_name, message.model_version)
             with _Counted(plane, arrival(self._context)) as caller:
+                await plane.until_loaded(caller.arrival.deadline_seconds)
                 request, wants_final = _flag_taken(await _decoded(message))
                 if plane.streams:
                     await self._answers(plane, request, caller, wants_final=wants_final)

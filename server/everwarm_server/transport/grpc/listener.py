@@ -35,7 +35,7 @@ class GrpcListener:
         address: host and port.
         repository: what is served.
         server_name: as the metadata calls the server.
-        token: what calls must carry, if anything.
+        tokens: what calls must carry, if anything, and those that load or unload a model in place of it.
         max_message_bytes: of a request, before and after it is inflated.
         connection_seconds: after which a client is asked to open another connection.
         shutdown_seconds: that connections and calls may take to end.
@@ -47,7 +47,7 @@ class GrpcListener:
         repository: Repository,
         *,
         server_name: str,
-        token: bytes | None,
+        tokens: tuple[str | None, str | None],
         max_message_bytes: int,
         connection_seconds: float,
         shutdown_seconds: float,
@@ -55,7 +55,7 @@ class GrpcListener:
         self._host, self.port = address
         self._repository = repository
         self._server_name = server_name
-        self._token = token
+        self._tokens = [None if token is None else token.encode() for token in tokens]
         self._options = _options(max_message_bytes, connection_seconds)
         self._connection_seconds = connection_seconds
         self._shutdown_seconds = shutdown_seconds
@@ -78,7 +78,7 @@ class GrpcListener:
         Raises:
             OSError: the port can't be had.
         """
-        interceptors = () if self._token is None else (TokenRequired(self._token),)
+        interceptors = (TokenRequired(*self._tokens),) if any(self._tokens) else ()
         server = grpc.aio.server(options=self._options, interceptors=interceptors)
         inference = add_services(server, self._repository, self._server_name, self._closing)
         host = f"[{self._host}]" if ":" in self._host else self._host

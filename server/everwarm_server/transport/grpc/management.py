@@ -5,8 +5,9 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 
+from everwarm_server.dataplane import DataPlane
 from everwarm_server.errors import ModelNotReady
-from everwarm_server.protocol import description
+from everwarm_server.protocol import description, model_control
 from everwarm_server.protocol.grpc_description import serialized
 from everwarm_server.protocol.grpc_messages import message_class
 from everwarm_server.repository import Repository
@@ -75,26 +76,33 @@ class Management:
 
     async def _model_ready(self, request: Any) -> bytes:
         try:
-            self._repository.find(request.name, request.version or None).check_ready()
+            self._repository.check_model(request.name, request.version or None)
         except ModelNotReady:
             return serialized("ModelReadyResponse", {"ready": False})
         return serialized("ModelReadyResponse", {"ready": True})
 
     async def _model_metadata(self, request: Any) -> bytes:
-        plane = self._repository.find(request.name, request.version or None)
+        plane = await self._loaded(request)
         versions = [request.version] if request.version else self._repository.versions(request.name)
         return serialized("ModelMetadataResponse", description.model_metadata(plane.metadata(), versions))
 
-    async def _model_config(self, request: Any) -> bytes:
+    async def _loaded(self, request: Any) -> DataPlane:
         plane = self._repository.find(request.name, request.version or None)
+        await plane.until_loaded()
+        return plane
+
+    async def _model_config(self, request: Any) -> bytes:
+        plane = await self._loaded(request)
         config = description.model_config(plane.metadata(), plane.serving())
         return serialized("ModelConfigResponse", {"config": config})
 
     async def _model_statistics(self, request: Any) -> bytes:
+        planes = list(self._repository.planes())
         if request.name:
-            planes = [self._repository.find(request.name, request.version or None)]
-        else:
-            planes = list(self._repository.planes())
+            versions = [request.version] if request.version else self._repository.versions(request.name)
+            planes = [plane for plane in planes if plane.name == request.name and plane.version in versions]
+            if not planes:
+                self._repository.check_model(request.name, request.version or None)  # says why
         counted = [(plane.name, plane.version, plane.metrics) for plane in planes]
         return serialized("ModelStatisticsResponse", description.statistics(counted))
 
@@ -105,11 +113,12 @@ class Management:
 
     async def _load(self, request: Any) -> bytes:
         name = _model_name(request)
-        await self._repository.load(name)
+        await self._repository.load(name, model_control.load_policy(_parameters(request)))
         return serialized("RepositoryModelLoadResponse", {"model_name": name, "isLoaded": True})
 
     async def _unload(self, request: Any) -> bytes:
         name = _model_name(request)
+        model_control.check_unload(_parameters(request))
         await self._repository.unload(name)
         return serialized("RepositoryModelUnloadResponse", {"model_name": name, "isUnloaded": True})
 
@@ -117,6 +126,13 @@ class Management:
 def _model_name(request: Any) -> str:
     """KServe's clients put it where Triton's put the name of a repository; see inference.proto."""
     return str(request.model_name or request.repository_name)
+
+
+def _parameters(request: Any) -> dict[str, Any]:
+    return {
+        name: getattr(value, kind) if (kind := value.WhichOneof("parameter_choice")) else None
+        for name, value in request.parameters.items()
+    }
 
 
 def _answered(method: Method) -> Callable[[Any, Any], Awaitable[bytes]]:

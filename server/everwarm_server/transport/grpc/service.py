@@ -19,6 +19,8 @@ from everwarm_server.transport.http import authorized
 
 _OPEN: Final = frozenset({f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"})  # as /v2/health/ over HTTP
 
+_CONTROL: Final = frozenset({f"/{SERVICE}/RepositoryModelLoad", f"/{SERVICE}/RepositoryModelUnload"})
+
 
 def inference_handler(inference: Inference, management: Management) -> Any:
     """GRPCInferenceService. Messages of inference are left serialized: v2_grpc reads and writes them."""
@@ -46,10 +48,16 @@ def add_services(server: Any, repository: Repository, server_name: str, closing:
 
 
 class TokenRequired(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Lets calls pass that carry the token in their metadata, as `authorization: Bearer TOKEN`, and health's all."""
+    """Lets calls pass that carry the token in their metadata, as `authorization: Bearer TOKEN`, and health's all.
 
-    def __init__(self, token: bytes) -> None:
+    Args:
+        token: of all other calls; None: they need none.
+        management_token: of those that load or unload a model, in place of it; None: the same.
+    """
+
+    def __init__(self, token: bytes | None, management_token: bytes | None = None) -> None:
         self._token = token
+        self._management_token = token if management_token is None else management_token
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         """The handler of a call."""
@@ -57,7 +65,8 @@ class TokenRequired(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if method in _OPEN or method.startswith(f"/{HEALTH_SERVICE}/"):
             return await continuation(details)
         given = [value.encode() for name, value in details.invocation_metadata if name == "authorization"]
-        if authorized({b"authorization": b",".join(given)}, self._token):
+        token = self._management_token if method in _CONTROL else self._token
+        if token is None or authorized({b"authorization": b",".join(given)}, token):
             return await continuation(details)
         return _REFUSED
 

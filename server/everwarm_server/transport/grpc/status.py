@@ -4,6 +4,7 @@
 |---|---|
 | InvalidInput | INVALID_ARGUMENT |
 | Unauthorized | UNAUTHENTICATED |
+| Forbidden | PERMISSION_DENIED |
 | ModelNotFound | NOT_FOUND |
 | ModelNotReady | UNAVAILABLE |
 | Overloaded, TooLarge | RESOURCE_EXHAUSTED |
@@ -21,6 +22,7 @@ import grpc
 
 from everwarm_server.errors import (
     DeadlineExceeded,
+    Forbidden,
     InvalidInput,
     ModelNotFound,
     ModelNotReady,
@@ -38,6 +40,7 @@ _CODES: Final[tuple[tuple[type[ServingError], grpc.StatusCode], ...]] = (
     (TooLarge, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (InvalidInput, grpc.StatusCode.INVALID_ARGUMENT),
     (Unauthorized, grpc.StatusCode.UNAUTHENTICATED),
+    (Forbidden, grpc.StatusCode.PERMISSION_DENIED),
     (ModelNotFound, grpc.StatusCode.NOT_FOUND),
     (ModelNotReady, grpc.StatusCode.UNAVAILABLE),
     (Overloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
+from everwarm_server.catalogue import Policy
 from everwarm_server.dataplane import Arrival
 from everwarm_server.errors import ModelNotFound, ModelNotReady
 from everwarm_server.protocol.description import Serving
@@ -33,6 +35,7 @@ class Plane:
     def __init__(self) -> None:
         self.metrics = Metrics(0.0).model("m", 1)
         self.ready = True
+        self.waited: list[float] = []
         self.streams = False
         self.arrivals: list[Arrival] = []
         self.compute: Callable[[InferRequest], Awaitable[InferResponse]] = self._compute
@@ -52,6 +55,9 @@ class Plane:
 
     def metadata(self) -> ModelMetadata:
         return ModelMetadata("m", "1", "fake", (TensorSpec("x", "FP32", (-1,)),), (TensorSpec("y", "FP32", (-1,)),))
+
+    async def until_loaded(self, deadline_seconds: float = math.inf) -> None:
+        self.waited.append(deadline_seconds)
 
     def serving(self) -> Serving:
         return Serving(streams=self.streams)
@@ -83,9 +89,12 @@ class Repository:
     def index(self) -> list[Entry]:
         return [Entry("m", "1", "READY"), Entry("n", "1", "UNAVAILABLE", "it was unloaded.")]
 
-    async def load(self, name: str) -> None:
+    def check_model(self, name: str, version: str | None = None) -> None:
+        self.find(name, version).check_ready()
+
+    async def load(self, name: str, policy: Policy | None) -> None:
         self.find(name)
-        self.loaded.append(f"+{name}")
+        self.loaded.append(f"+{name}" if policy is None else f"+{name} {policy.latest}")
 
     async def unload(self, name: str) -> None:
         self.find(name)
@@ -145,11 +154,11 @@ def repository(plane: Plane) -> Repository:
 
 @pytest.fixture
 def serve(repository: Repository, tmp_path: Path) -> Callable[..., Any]:
-    """`async with serve() as calls`; with a token, or with an Event that closes."""
+    """`async with serve() as calls`; with tokens, or with an Event that closes."""
 
     @contextlib.asynccontextmanager
-    async def run(token: str | None = None, closing: asyncio.Event | None = None) -> AsyncIterator[Calls]:
-        interceptors = () if token is None else (TokenRequired(token.encode()),)
+    async def run(*tokens: bytes | None, closing: asyncio.Event | None = None) -> AsyncIterator[Calls]:
+        interceptors = (TokenRequired(*tokens),) if tokens else ()
         server = grpc.aio.server(interceptors=interceptors)
         add_services(server, repository, "everwarm", closing or asyncio.Event())
         address = f"unix:{tmp_path}/grpc"

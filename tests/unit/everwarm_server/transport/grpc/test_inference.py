@@ -6,7 +6,7 @@ import grpc
 import numpy as np
 import pytest
 
-from everwarm_server.errors import DeadlineExceeded, InferenceFailed, InvalidInput, ModelNotReady, Overloaded
+from everwarm_server.errors import DeadlineExceeded, Forbidden, InferenceFailed, InvalidInput, ModelNotReady, Overloaded
 from everwarm_server.transport.grpc import inference
 
 
@@ -39,6 +39,7 @@ async def test_what_a_call_brings_reaches_the_model(serve, plane, request_of):
         await calls.infer(request_of(), metadata=metadata, timeout=60)
         await calls.infer(request_of())
     first, second = plane.arrivals
+    assert plane.waited == [first.deadline_seconds, math.inf]
     assert (first.tenant, first.traceparent, first.request_start) == ("blue", b"00-1-2-01", b"t=5")
     assert 50 < first.deadline_seconds - start < 70
     assert (second.tenant, second.traceparent, second.request_start) == ("", None, None)
@@ -52,6 +53,7 @@ async def test_what_a_call_brings_reaches_the_model(serve, plane, request_of):
         (ModelNotReady("Still loading."), "UNAVAILABLE", "Still loading.", "503"),
         (Overloaded("Full.", 2.5), "RESOURCE_EXHAUSTED", "Full.", "503"),
         (DeadlineExceeded("Late."), "DEADLINE_EXCEEDED", "Late.", "504"),
+        (Forbidden("Not here."), "PERMISSION_DENIED", "Not here.", "403"),
         (InferenceFailed("The model failed."), "INTERNAL", "The model failed.", "500"),
         (ValueError("secret"), "INTERNAL", "The server failed to answer this request; its log says why.", "500"),
     ],

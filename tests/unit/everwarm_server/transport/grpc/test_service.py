@@ -46,7 +46,7 @@ def test_nothing_is_said_of_when_where_nobody_knows():
 
 async def test_without_the_token_only_health_is_told(serve, request_of):
     live = service_pb2.ServerLiveRequest()
-    async with serve("secret") as calls:
+    async with serve(b"secret") as calls:
         assert await code_of(calls.infer(request_of())) == "UNAUTHENTICATED"
         assert await code_of(calls.infer(request_of(), metadata=[("authorization", "Bearer wrong")])) == (
             "UNAUTHENTICATED"
@@ -59,6 +59,22 @@ async def test_without_the_token_only_health_is_told(serve, request_of):
             await calls.stream(iter([request_of()])).read()
     assert caught.value.code().name == "UNAUTHENTICATED"
     assert "authorization: Bearer TOKEN" in caught.value.details()
+
+
+async def test_to_load_a_model_takes_the_token_of_management_where_there_is_one(serve, request_of):
+    load = service_pb2.RepositoryModelLoadRequest(model_name="m")
+    answer = service_pb2.RepositoryModelLoadResponse
+    for tokens, given, code in (
+        ((None, b"secret"), [], "UNAUTHENTICATED"),
+        ((None, b"secret"), TOKEN, "OK"),
+        ((b"other", b"secret"), TOKEN, "OK"),
+        ((b"secret", b"other"), TOKEN, "UNAUTHENTICATED"),
+        ((b"secret", None), TOKEN, "OK"),
+    ):
+        async with serve(*tokens) as calls:
+            assert await code_of(calls.unary("RepositoryModelLoad", load, answer, metadata=given)) == code
+    async with serve(None, b"secret") as calls:
+        assert await code_of(calls.infer(request_of())) == "OK"
 
 
 @pytest.mark.parametrize(
@@ -138,6 +154,17 @@ async def test_models_are_loaded_and_unloaded_by_either_kind_of_client(serve, re
             response = getattr(service_pb2, f"RepositoryModel{verb}Response")
             assert await code_of(calls.unary(f"RepositoryModel{verb}", request, response)) == "NOT_FOUND"
     assert repository.loaded == ["+m", "-m"]
+
+
+async def test_a_load_may_say_which_versions(serve, repository):
+    request = service_pb2.RepositoryModelLoadRequest(model_name="m")
+    answer = service_pb2.RepositoryModelLoadResponse
+    async with serve() as calls:
+        request.parameters["config"].string_param = '{"version_policy": {"latest": {"num_versions": 2}}}'
+        await calls.unary("RepositoryModelLoad", request, answer)
+        request.parameters["config"].string_param = '{"max_batch_size": 4}'
+        assert await code_of(calls.unary("RepositoryModelLoad", request, answer)) == "INVALID_ARGUMENT"
+    assert repository.loaded == ["+m 2"]
 
 
 async def test_the_index_lists_what_is_asked_for(serve):
