@@ -23,6 +23,9 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"everwarm: {error}\n")
         return 2
     logs.configure()
+    # Whole before two threads need it: each of them may else find the other's half of it. The loads would wait for it.
+    import numpy  # noqa: F401, ICN001
+
     loads = {source: loading.start(source) for source in plan.now}
     from everwarm_server import app
 

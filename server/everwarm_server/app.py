@@ -60,7 +60,15 @@ class Application:
         self._repository = Repository(settings.catalogue(), self._metrics, self._open, self._load, _patience(settings))
         inference = Inference(settings.max_body_bytes, settings.compress_bytes)
         token = None if settings.api_token is None else settings.api_token.get_secret_value()
-        router = Router(self._repository, inference, token, metrics_here=settings.metrics_port is None)
+        management_token = settings.management_token
+        router = Router(
+            self._repository,
+            inference,
+            token,
+            metrics_here=settings.metrics_port is None,
+            management_token=None if management_token is None else management_token.get_secret_value(),
+            server_name=settings.server_name,
+        )
         limits = _limits(settings)
         self._main = Listener(router, bind(settings.host, settings.port), settings.shutdown_seconds, limits)
         self._listeners: list[Listener | GrpcListener] = [self._main]

@@ -23,10 +23,10 @@ def only_ready(document: Mapping[str, Any]) -> bool:
     Raises:
         InvalidInput: the document says it wrongly.
     """
-    ready = document.get("ready")
-    if ready is not None and type(ready) is not bool:
+    ready = document.get("ready", False)
+    if type(ready) is not bool:
         raise InvalidInput(f"ready is {shown(ready)}; it must be true or false.")
-    return bool(ready)
+    return ready
 
 
 def parameters(document: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -35,10 +35,10 @@ def parameters(document: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         InvalidInput: they are no object.
     """
-    given = document.get("parameters")
-    if given is not None and type(given) is not dict:
+    given = document.get("parameters", {})
+    if type(given) is not dict:
         raise InvalidInput(f"The parameters are {shown(given)}; they must be an object.")
-    return given or {}
+    return given
 
 
 def load_policy(given: Mapping[str, Any]) -> Policy | None:
@@ -52,9 +52,9 @@ def load_policy(given: Mapping[str, Any]) -> Policy | None:
             raise InvalidInput("A load carries no files here: put them where the model lies, and load it then.")
         if name != "config":
             raise InvalidInput(f"{shown(name)} is no parameter of a load; known is 'config'.")
-    text = given.get("config")
-    if text is None:
+    if not given:
         return None
+    text = given["config"]
     try:
         config = orjson.loads(text) if type(text) is str else None
     except orjson.JSONDecodeError:

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias, cast
 
 from everwarm_server.dataplane import DataPlane
 from everwarm_server.errors import ModelNotReady, ServingError, Unauthorized
+from everwarm_server.protocol.description import NAME
 from everwarm_server.protocol.v2_json import json_headers
 from everwarm_server.repository import Repository
 from everwarm_server.telemetry.metrics import Metrics
@@ -36,6 +37,7 @@ Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 _Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
 _GET: Final = ("GET", "HEAD")
 _PROBES: Final = "/v2/health/"
+_CONTROL: Final = "/v2/repository/models/"
 _CODECS: Final[dict[str, Callable[[], Codec]]] = {
     "/infer": v2,
     ":predict": v1,
@@ -51,12 +53,32 @@ _OTHER_INFERENCE: Final = re.compile(
 
 
 class Router:
-    """Routes one request; see the module."""
+    """Routes one request; see the module.
 
-    def __init__(self, repository: Repository, inference: Inference, token: str | None, *, metrics_here: bool) -> None:
+    Args:
+        repository: the models.
+        inference: how requests to them are answered.
+        token: what requests must carry, if anything; probes need nothing.
+        metrics_here: whether there are metrics on this port.
+        management_token: what requests that load or unload a model must carry in place of it, if anything.
+        server_name: in the metadata.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        inference: Inference,
+        token: str | None,
+        *,
+        metrics_here: bool,
+        management_token: str | None = None,
+        server_name: str = NAME,
+    ) -> None:
         self._repository = repository
         self._inference = inference
+        self._server_name = server_name
         self._token = None if token is None else token.encode()
+        self._management_token = self._token if management_token is None else management_token.encode()
         self._management: asyncio.Task[Asgi] | None = None
         self._routes: dict[str, tuple[tuple[str, ...], _Handler]] = {
             f"{_PROBES}live": (_GET, self._live),
@@ -85,7 +107,7 @@ class Router:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = exchange(scope, receive, send)
-        if self._token is not None and not self._may_pass(request):
+        if not self._may_pass(request):
             error = Unauthorized("This request needs the token of this server: Authorization: Bearer TOKEN.")
             await refuse(request, error_answer(error))
             return
@@ -103,7 +125,8 @@ class Router:
             await handler(request)
 
     def _may_pass(self, request: Exchange) -> bool:
-        return authorized(request.head, self._token or b"") or request.path in self._open
+        token = self._management_token if request.path.startswith(_CONTROL) else self._token
+        return token is None or authorized(request.head, token) or request.path in self._open
 
     async def _live(self, request: Exchange) -> None:
         await respond(request, json_answer(b'{"live":true}'))
@@ -139,14 +162,14 @@ class Router:
 
     async def _load_management(self) -> Asgi:
         if self._management is None:
-            self._management = asyncio.create_task(asyncio.to_thread(_import_management, self._repository))
+            self._management = asyncio.create_task(asyncio.to_thread(self._import_management))
         return await asyncio.shield(self._management)
 
+    def _import_management(self) -> Asgi:
+        from everwarm_server.transport.management import application
 
-def _import_management(repository: Repository) -> Asgi:
-    from everwarm_server.transport.management import application
-
-    return cast("Asgi", application(repository))
+        made = application(self._repository, self._server_name, needs_token=self._token is not None)
+        return cast("Asgi", made)
 
 
 def wrong_method(method: str, allowed: tuple[str, ...]) -> Exception:

@@ -62,7 +62,13 @@ class Reply:
 
 
 async def ask(
-    app: Any, method: str, path: str, *chunks: bytes, headers: Mapping[str, str] | None = None, closed: bool = False
+    app: Any,
+    method: str,
+    path: str,
+    *chunks: bytes,
+    headers: Mapping[str, str] | None = None,
+    query: str = "",
+    closed: bool = False,
 ) -> Reply:
     """Call an ASGI application as a server does; with `closed` the client breaks off after the chunks."""
     parts = list(chunks) or [b""]
@@ -72,7 +78,7 @@ async def ask(
         "method": method,
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query.encode(),
         "root_path": "",
         "scheme": "http",
         "http_version": "1.1",
@@ -139,8 +145,13 @@ async def repository() -> AsyncIterator[Repository]:
 @pytest.fixture
 def make_router() -> Callable[..., Router]:
     def make(
-        repository: Repository, token: str | None = None, max_body_bytes: int = 1000, metrics_here: bool = True
+        repository: Repository,
+        token: str | None = None,
+        max_body_bytes: int = 1000,
+        metrics_here: bool = True,
+        management_token: str | None = None,
     ) -> Router:
-        return Router(repository, Inference(max_body_bytes), token, metrics_here=metrics_here)
+        inference = Inference(max_body_bytes)
+        return Router(repository, inference, token, metrics_here=metrics_here, management_token=management_token)
 
     return make
