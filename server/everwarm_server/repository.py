@@ -148,7 +148,7 @@ class Repository:
     def _known(self, name: str) -> Model:
         model = self._models.get(name)
         if model is None:
-            raise ModelNotFound(f"There is no model {shown(name)} here; this server has {listed(self.names)}.")
+            raise ModelNotFound(f"Request for unknown model {shown(name)}; this server has {listed(self.names)}.")
         return model
 
     def check_model(self, name: str, number: str | None = None) -> None:

@@ -136,8 +136,8 @@ async def test_a_policy_says_which_versions_are_served(policy: Policy, served: l
 @pytest.mark.parametrize(
     ("name", "version", "sentence"),
     [
-        ("x", None, "There is no model 'x' here; this server has 'm'."),
-        ("x", "1", "There is no model 'x' here; this server has 'm'."),
+        ("x", None, "Request for unknown model 'x'; this server has 'm'."),
+        ("x", "1", "Request for unknown model 'x'; this server has 'm'."),
         ("m", "9", "The model 'm' has no version '9' here; it has '1'."),
     ],
 )

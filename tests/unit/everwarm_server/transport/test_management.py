@@ -50,7 +50,7 @@ async def test_a_model_goes_and_comes_by_request(repository: Repository, make_ro
     ("path", "body", "code", "sentence"),
     [
         ("models/x/load", b"", 404, "failed to load 'x': there is no model of that name here."),
-        ("models/x/unload", b"", 404, "There is no model 'x' here; this server has 'm'."),
+        ("models/x/unload", b"", 404, "Request for unknown model 'x'; this server has 'm'."),
         ("models/m/load", b"[]", 400, "must be a JSON object"),
         ("models/m/load", b"{", 400, "not valid JSON"),
         ("models/m/load", b'{"parameters": {"file:1/model.onnx": "AA=="}}', 400, "carries no files"),

@@ -46,16 +46,16 @@ async def test_binary_goes_in_and_comes_out(repository: Repository, make_router:
 @pytest.mark.parametrize(
     ("method", "path", "body", "headers", "code", "sentence"),
     [
-        ("POST", "/v2/models/other/infer", X, {}, 404, "There is no model 'other' here; this server has 'm'."),
+        ("POST", "/v2/models/other/infer", X, {}, 404, "Request for unknown model 'other'; this server has 'm'."),
         ("POST", "/v2/models/m/versions/2/infer", X, {}, 404, "The model 'm' has no version '2' here; it has '1'."),
-        ("POST", "/v2/models/a/b/infer", X, {}, 404, "There is no model 'a/b' here; this server has 'm'."),
-        ("POST", "/v1/models/other:predict", b"{}", {}, 404, "There is no model 'other' here; this server has 'm'."),
+        ("POST", "/v2/models/a/b/infer", X, {}, 404, "Request for unknown model 'a/b'; this server has 'm'."),
+        ("POST", "/v1/models/other:predict", b"{}", {}, 404, "Request for unknown model 'other'; this server has 'm'."),
         ("GET", "/v2/models/m/infer", b"", {}, 405, "The method GET is not allowed here; use POST."),
         ("PUT", "/v2/models/other/infer", b"", {}, 405, "The method PUT is not allowed here; use POST."),
         ("POST", "/v2/health/live", b"", {}, 405, "The method POST is not allowed here; use GET, HEAD."),
         ("GET", "/nowhere", b"", {}, 404, "Not Found: GET '/nowhere'."),
         ("DELETE", "/v2/models/m", b"", {}, 405, "Method Not Allowed: DELETE '/v2/models/m'."),
-        ("GET", "/v2/models/other", b"", {}, 404, "There is no model 'other' here; this server has 'm'."),
+        ("GET", "/v2/models/other", b"", {}, 404, "Request for unknown model 'other'; this server has 'm'."),
         ("GET", "/v2/models/m/versions/2/ready", b"", {}, 404, "The model 'm' has no version '2' here; it has '1'."),
         (
             "POST",

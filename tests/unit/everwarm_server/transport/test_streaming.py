@@ -131,7 +131,7 @@ async def test_one_answer_needs_no_stream(router: Router, client: Any) -> None:
         (GENERATE, b" " * 1001, 413, "The body has 1001 bytes"),
         (INFER, v2_body(parameters={"binary_data_output": True}), 400, "Events are text, so they can't carry binary"),
         (INFER, v2_body(outputs=[{"name": "y", "parameters": {"binary_data": True}}]), 400, "Events are text"),
-        ("/v2/models/other/generate_stream", body(), 404, "There is no model 'other' here"),
+        ("/v2/models/other/generate_stream", body(), 404, "Request for unknown model 'other'"),
         ("/v2/models/m/versions/9/infer_stream", body(), 404, "The model 'm' has no version '9' here"),
     ],
 )
