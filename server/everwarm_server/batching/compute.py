@@ -17,6 +17,7 @@ from everwarm_server.batching import rows
 from everwarm_server.batching.tenants import Item
 from everwarm_server.errors import InferenceFailed
 from everwarm_server.protocol.tensors import Array, Parameters
+from everwarm_server.telemetry.tracing import Batch
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -24,16 +25,18 @@ _LOG: Final = logging.getLogger(__name__)
 class Run:
     """What an inference gave, and when it started and ended by time.perf_counter().
 
-    `share` is how much of that time was this request's own: less than 1 where others were computed with it.
+    `share` is how much of that time was this request's own: less than 1 where others were computed with it; `batch`
+    says with how many.
     """
 
-    __slots__ = ("cpu_seconds", "end", "error", "outputs", "share", "start")
+    __slots__ = ("batch", "cpu_seconds", "end", "error", "outputs", "share", "start")
 
     def __init__(self) -> None:
         self.outputs: Mapping[str, Any] = {}
         self.error: Exception | None = None
         self.start = self.end = self.cpu_seconds = 0.0
         self.share = 1.0
+        self.batch: Batch | None = None
 
 
 Infer: TypeAlias = Callable[[Mapping[str, Array], Parameters], Run]
@@ -223,10 +226,11 @@ def _shared(run: Run, jobs: Sequence[Job]) -> list[Run]:
     """A run for each job of one for all."""
     counts = [job.rows for job in jobs]
     outputs = rows.cut(run.outputs, counts) if run.error is None else [{} for _ in jobs]
+    batch = Batch(len(jobs), sum(counts))
     found = []
     for part, number in zip(outputs, counts, strict=True):
         own = Run()
         own.start, own.end, own.error, own.outputs = run.start, run.end, run.error, part
-        own.cpu_seconds, own.share = run.cpu_seconds, number / sum(counts)
+        own.cpu_seconds, own.share, own.batch = run.cpu_seconds, number / batch.rows, batch
         found.append(own)
     return found

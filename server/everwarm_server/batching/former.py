@@ -174,13 +174,15 @@ class Former(Generic[_T]):
 
     def expire(self, now_seconds: float) -> float:
         """Give up what may be taken and is over its deadline; the next deadline, infinite if there is none."""
-        earliest = math.inf
-        for tenant in self._tenants.by_turn():
-            for item in list(tenant.firsts()):
-                first = self._unexpired(tenant, item.bucket, now_seconds)
-                if first is not None:
-                    earliest = min(earliest, first.deadline_seconds)
-        return earliest
+        while True:
+            earliest, known = math.inf, len(self._expired)
+            for tenant in self._tenants.by_turn():
+                for bucket in list(tenant.heaps):
+                    first = self._unexpired(tenant, bucket, now_seconds)
+                    if first is not None:
+                        earliest = min(earliest, first.deadline_seconds)
+            if len(self._expired) == known:  # else the next of a stream may have come where this had looked before
+                return earliest
 
     def _unexpired(self, tenant: Tenant, bucket: Hashable | None, now_seconds: float) -> _T | None:
         """The first item of a bucket of a tenant; those before it that are over their deadline are given up."""
@@ -193,6 +195,15 @@ class Former(Generic[_T]):
 
     def take(self, now_seconds: float) -> Batch[_T] | None:
         """The next batch; None: nothing that may be taken waits, or it is worth waiting for more."""
+        known = -1
+        while known < len(self._expired):  # the next of a stream may come where this has looked before
+            known = len(self._expired)
+            batch = self._next(now_seconds)
+            if batch is not None:
+                return batch
+        return None
+
+    def _next(self, now_seconds: float) -> Batch[_T] | None:
         for tenant in self._tenants.by_turn():
             head: _T | None = None
             for bucket in list(tenant.heaps):

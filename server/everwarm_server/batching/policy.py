@@ -142,7 +142,7 @@ class Batching:
 
     def busy_seconds(self, waiting_rows: float) -> float:
         """How long one instance needs for so many rows, in batches as large as they are under load."""
-        each = min(self._saturated_rows, waiting_rows) if self.is_on else 1.0
+        each = min(self._saturated_rows, waiting_rows, self.max_rows) if self.is_on else 1.0
         return self.cost.seconds(each) * waiting_rows / each if waiting_rows > 0 else 0.0
 
 

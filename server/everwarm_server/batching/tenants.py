@@ -8,7 +8,7 @@ served: it neither saves up what it did not use nor pays for what the others use
 
 import heapq
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import Any, Final
 
 COMPACT_ENTRIES: Final = 64  # fewer stale entries of heaps are not worth looking for
@@ -77,13 +77,6 @@ class Tenant:
             self._stale -= 1
         self.heaps.pop(bucket, None)
         return None
-
-    def firsts(self) -> Iterator[Any]:
-        """The first item of each bucket."""
-        for bucket in list(self.heaps):
-            item = self.first(bucket)
-            if item is not None:
-                yield item
 
     def left(self) -> None:
         """One of its items waits no more. Its entry goes when it comes to the top, or when too many are stale."""
