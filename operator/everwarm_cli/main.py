@@ -14,6 +14,7 @@ from everwarm_cli import plan, serve, simulate
 from everwarm_cli.backtest import command as backtest
 from everwarm_cli.errors import CommandError
 from everwarm_cli.options import duration_option
+from everwarm_cli.reproduce import command as reproduce
 from everwarm_cli.traces import command as traces
 from everwarm_cli.up.settings import LoadKind, UpSettings
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command("plan")(plan.plan)
 app.command("simulate")(simulate.simulate)
 app.command("backtest")(backtest.backtest)
+app.command("reproduce")(reproduce.reproduce)
 app.command("traces")(traces.traces)
 
 _ServeModel = Annotated[

@@ -215,7 +215,7 @@ def around(figure: Interval, factor: float = 1.0) -> str:
     if not math.isfinite(figure.mean):
         return "never"
     half = (figure.high - figure.mean) * factor
-    return number(figure.mean * factor) + (f" ±{number(half, 2)}" if math.isfinite(half) and half > 0 else "")
+    return number(figure.mean * factor) + (f" ±{number(half, 2)}" if math.isfinite(half) and half > 1e-6 else "")
 
 
 def around_seconds(figure: Interval) -> str:

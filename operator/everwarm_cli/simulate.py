@@ -72,8 +72,7 @@ def simulate(
 ) -> None:
     """Play a load against policies and say what each gives and costs. Equal seeds give equal numbers."""
     options.check(plot, report, min_replicas, max_replicas)
-    windows = policies.windows(window or ())
-    chosen = policies.choices(policy or (), windows)
+    chosen, windows = policies.asked(policy or (), window or ())
     loads, comparison = modules("simulate", "loads", "comparison")
     load = loads.Load(pattern, service_time, service_sigma, rate, duration or 3600.0)
     if trace is not None:

@@ -92,8 +92,7 @@ def backtest(
 ) -> None:
     """Replay a service's past: what each policy would have given and cost, and which to choose."""
     options.check(plot, report, min_replicas, max_replicas)
-    windows = policies.windows(window or ())
-    chosen = policies.choices(policy or (), windows)
+    chosen, windows = policies.asked(policy or (), window or ())
     access, source, comparison = simulate.modules("backtest", "backtest.access", "backtest.source", "comparison")
     answers = access.access(prometheus, header or [], http_config) if prometheus else None
     asked = Question(trace, column, answers, service, query, since, until, int(step), test)
