@@ -39,6 +39,7 @@ bench: venv ## server and simulator beside their peers and limits; BENCH_FLAGS=-
 	$(BIN)/python -m bench.simulator $(BENCH_FLAGS)
 	$(BIN)/python -m bench.planner $(BENCH_FLAGS)
 	$(BIN)/python -m bench.policies $(BENCH_FLAGS)
+	$(BIN)/python -m bench.quantization $(BENCH_FLAGS)
 	$(BIN)/python -m bench.serving $(BENCH_FLAGS)
 
 test-cluster: venv ## the real Kubernetes + Knative: needs root, or a KUBECONFIG

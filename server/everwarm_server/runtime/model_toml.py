@@ -20,13 +20,20 @@ method = "int8"                   # or fp16 or bf16
 samples = "samples.npz"           # an array for each input, and perhaps for each output at full precision
 max_relative_error = 0.05         # at least one of max_absolute_error, max_relative_error, min_label_agreement
 otherwise = "refuse"              # or "full": serve at full precision where a limit is broken
+[batching]                        # optional, in place of EVERWARM_BATCHING and the like; see batching/options.py
+mode = "on"                       # auto, on or off
+max_rows = 32
+max_delay_seconds = 0.002
+slo_seconds = 0.1
+retry = false                     # the model must not be asked again for rows of a batch that failed
 [skops]                           # optional, of sklearn
 trusted = ["mypackage.Scaler"]    # types that the model may make besides those that skops trusts itself
 """
 
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +47,7 @@ MAX_REPLICAS: Final = 64
 _MAX_RUNS: Final = 100
 _LIMITS: Final = ("max_absolute_error", "max_relative_error", "min_label_agreement")
 _KEYS: Final = (
-    "format", "platform", "devices", "replicas", "inputs", "outputs", "warm_up", "quantization", "skops",
+    "format", "platform", "devices", "replicas", "inputs", "outputs", "warm_up", "quantization", "batching", "skops",
 )  # fmt: skip
 
 
@@ -57,6 +64,7 @@ class ModelToml:
     samples: str | None = None
     runs: int = 1
     quantization: accuracy.Quantization | None = None
+    batching: Mapping[str, Any] = field(default_factory=dict)
     trusted: tuple[str, ...] = ()
 
 
@@ -96,6 +104,7 @@ def parse(text: str) -> ModelToml:
         samples=warm_up.text("samples"),
         runs=warm_up.whole("runs", 1, _MAX_RUNS, 1),
         quantization=_quantization(document),
+        batching=_batching(document),
         trusted=document.table("skops", ("trusted",)).texts("trusted"),
     )
 
@@ -105,6 +114,19 @@ def _devices(document: Table) -> str | None:
     if wanted is not None and re.fullmatch(devices.PATTERN, wanted) is None:
         raise ModelError(f"devices is {wanted!r}; it must be {devices.FORMS}.")
     return wanted
+
+
+def _batching(document: Table) -> dict[str, Any]:
+    """What it says of the options, by their names."""
+    table = document.table("batching", ("mode", "max_rows", "max_delay_seconds", "slo_seconds", "retry"))
+    said: dict[str, Any] = {
+        "mode": table.choice("mode", ("auto", "on", "off"), "auto"),
+        "max_rows": table.whole("max_rows", 1, 2**20, 1),
+        "max_delay_seconds": table.number("max_delay_seconds", 0, 10),
+        "slo_seconds": table.number("slo_seconds", 1e-3),
+        "retry": table.flag("retry", default=True),
+    }
+    return {key: value for key, value in said.items() if table.get(key) is not None}
 
 
 def _quantization(document: Table) -> accuracy.Quantization | None:

@@ -1,35 +1,52 @@
 """A file of Python that lies beside a model in, its module out; and what is left of it goes when the model does."""
 
-import hashlib
 import importlib.util
+import itertools
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 from everwarm_server.errors import ModelError
+
+_PREFIX: Final = "everwarm_model_"
+_NUMBERS: Final = itertools.count()
+_ONE_AT_A_TIME: Final = threading.RLock()  # whoever loads models in two threads: sys.path and sys.modules are of both
 
 
 @contextmanager
 def importable(directory: Path) -> Iterator[None]:
-    """Let the modules of a directory be imported by their names."""
-    sys.path.insert(0, str(directory))
-    try:
-        yield
-    finally:
-        if str(directory) in sys.path:
-            sys.path.remove(str(directory))
+    """Let the modules of a directory be imported by their names, in this block alone.
+
+    Then they are forgotten, so that another model, or another version of this one, may have some of the same names;
+    whoever has imported them keeps them.
+    """
+    with _ONE_AT_A_TIME:
+        sys.path.insert(0, str(directory))
+        importlib.invalidate_caches()
+        try:
+            yield
+        finally:
+            if str(directory) in sys.path:
+                sys.path.remove(str(directory))
+            for name in _modules_of(directory):
+                if not name.startswith(_PREFIX):
+                    del sys.modules[name]
 
 
 def import_file(path: Path) -> ModuleType:
     """Run a file as a module of a name of its own, so that models whose files have the same name don't meet.
 
+    Each time the name is another one: a model that is loaded again lives beside the one before for a while.
+
     Raises:
         ModelError: it is no file that Python can import.
         BaseException: whatever its code raises.
     """
-    name = f"everwarm_model_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    name = f"{_PREFIX}{next(_NUMBERS)}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ModelError(f"{path} can't be imported.")
@@ -40,12 +57,17 @@ def import_file(path: Path) -> ModuleType:
 
 
 def forget(directory: Path) -> None:
-    """Drop the modules of a model's directory, so that another model may have some of the same names."""
+    """Drop the modules of a model's directory; if it was loaded again meanwhile, those of the last load stay."""
+    ours = [name for name in _modules_of(directory) if name.startswith(_PREFIX)]
+    for name in ours[: max(1, len(ours) - 1)]:
+        del sys.modules[name]
+
+
+def _modules_of(directory: Path) -> list[str]:
+    """The names of what was imported from a directory, the first first."""
     root = directory.resolve()
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if file is not None and Path(file).resolve().is_relative_to(root):
-            del sys.modules[name]
+    files = [(name, getattr(module, "__file__", None)) for name, module in list(sys.modules.items())]
+    return [name for name, file in files if file is not None and Path(file).resolve().is_relative_to(root)]
 
 
 def reason(error: BaseException) -> str:

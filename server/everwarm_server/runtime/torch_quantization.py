@@ -31,7 +31,11 @@ def quantized(module: Any, method: str, device: str) -> Any:
         # as fast as FP32 on a CPU, and needs nothing else.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", UserWarning)
-        return torch.ao.quantization.quantize_dynamic(module, {torch.nn.Linear}, dtype=torch.qint8)
+        made = torch.ao.quantization.quantize_dynamic(module, {torch.nn.Linear}, dtype=torch.qint8)
+    for child in made.modules():
+        if isinstance(child, torch.nn.TransformerEncoderLayer):
+            child.training = True  # its own flag alone: in eval() it hands its weights to one kernel that knows no int8
+    return made
 
 
 def weights_bytes(module: Any) -> int:

@@ -33,6 +33,12 @@ max_absolute_error = 1
 max_relative_error = 0.05
 min_label_agreement = 0.99
 otherwise = "full"
+[batching]
+mode = "on"
+max_rows = 32
+max_delay_seconds = 0.002
+slo_seconds = 0.1
+retry = false
 [skops]
 trusted = ["a.B", "c.D"]
 """
@@ -49,6 +55,7 @@ def test_a_whole_file_is_read():
         samples="s.npz",
         runs=3,
         quantization=Quantization("int8", "q.npz", 1.0, 0.05, 0.99, falls_back=True),
+        batching={"mode": "on", "max_rows": 32, "max_delay_seconds": 0.002, "slo_seconds": 0.1, "retry": False},
         trusted=("a.B", "c.D"),
     )
 
@@ -68,7 +75,7 @@ def entry(**changes):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("formt = 'onnx'", "'formt' in the file is unknown; known are devices, format, inputs, outputs,"),
+        ("formt = 'onnx'", "'formt' in the file is unknown; known are batching, devices, format, inputs, outputs,"),
         ("format = 3", "format is 3; it must be a string."),
         ("platform = ''", "platform is ''; it must be a string."),
         ("inputs = 3", "inputs must be tables: [[inputs]]."),
@@ -93,6 +100,10 @@ def entry(**changes):
         ),
         ("[quantization]\nmax_absolute_error = true", "is True; it must be a number from 0 on."),
         ("[skops]\ntrusted = 'a'", "trusted in [skops] is 'a'; it must be a list of strings."),
+        ("[batching]\nmode = 'maybe'", "mode in [batching] is 'maybe'; it must be one of auto, on, off."),
+        ("[batching]\nmax_rows = 0", "max_rows in [batching] is 0; it must be a whole number from 1 to 1048576."),
+        ("[batching]\nmax_delay_seconds = 11", "max_delay_seconds in [batching] is 11; it must be a number from 0 to"),
+        ("[batching]\nretry = 1", "retry in [batching] is 1; it must be true or false."),
         ("warm_up = 3", "warm_up must be a table: [warm_up]."),
         ("[warm_up]\nrun = 3", "'run' in [warm_up] is unknown; known are runs, samples."),
         ("[warm_up]\nruns = 0", "runs in [warm_up] is 0; it must be a whole number from 1 to 100."),

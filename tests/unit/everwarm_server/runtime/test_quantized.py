@@ -161,6 +161,31 @@ def test_what_cannot_be_done_is_named(tmp_path, make, quantization, samples, sen
     assert sentence in str(caught.value)
 
 
+ENCODER = """
+from torch import nn
+
+def build():
+    layer = nn.TransformerEncoderLayer(64, 2, 128, batch_first=True)
+    return nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+"""
+
+
+def test_the_layers_of_a_transformer_are_made_int8(tmp_path):
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(64, 2, 128, batch_first=True)
+    module = torch.nn.TransformerEncoder(layer, 1, enable_nested_tensor=False).eval()
+    save_file(module.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "model.py").write_text(ENCODER)
+    np.savez(tmp_path / "samples.npz", x=X.reshape(5, 10, 64))
+    tensors = TENSORS.replace("[-1, 64]", "[-1, -1, 64]").replace("[-1, 10]", "[-1, -1, 64]")
+    (tmp_path / "model.toml").write_text(tensors + '[quantization]\nmethod = "int8"\nmax_relative_error = 0.1')
+    runtime = load(tmp_path, OPTIONS)
+    y = runtime.infer({"x": X.reshape(5, 10, 64)}, {})["y"]
+    expected = module(torch.from_numpy(X.reshape(5, 10, 64))).detach().numpy()
+    assert 0 < np.abs(y - expected).max() < 0.1 * np.abs(expected).max()
+    assert np.array_equal(y, runtime.infer({"x": X.reshape(5, 10, 64)}, {})["y"])  # its dropout is off
+
+
 def test_torchscript_is_not_made_int8(tmp_path):
     directory = prepared(tmp_path, torch_mlp, 'method = "int8"\nmax_relative_error = 0.05')
     (directory / "model.safetensors").unlink()
