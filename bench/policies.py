@@ -58,7 +58,7 @@ def main() -> int:
 
     ours = () if chosen.who == "peers" else contenders.OURS
     beforehand = ours if chosen.who == "ours" else (*ours, *contenders.DEFAULTS)
-    once = contenders.OURS_ON_KNATIVE if ours else ()
+    once = contenders.ON_KNATIVE if ours else ()
     grid = () if chosen.who == "ours" else contenders.THIN_GRID if chosen.quick else contenders.GRID
     everything = tuple(itertools.product(cold_starts, (*beforehand, *once, *grid)))
     first = session.run({(load, 0): everything for load in loads})

@@ -85,7 +85,8 @@ def goals(table: Sequence[Summary]) -> list[Measure]:
 
 def _row(summary: Summary, winners: Mapping[tuple[str, float], Contender]) -> tuple[str, ...]:
     contender = summary.contender
-    kind = ", default" if not contender.hindsight and not contender.family.startswith("hybrid") else ""
+    peers = ("KPA", "HPA", "Algorithm 1")
+    kind = ", default" if not contender.hindsight and contender.family in peers else ""
     reached = [f"{goal:.0%}" for (family, goal), winner in winners.items() if winner == contender]
     best = f", best for {' and '.join(reached)}" if contender.hindsight else ""
     return (

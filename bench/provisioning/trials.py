@@ -4,6 +4,7 @@ A task is one load (a scenario and a seed): it is drawn once, and all contenders
 """
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -56,8 +57,8 @@ class Result:
 
     @property
     def regret(self) -> float:
-        """Times what the bound pays."""
-        return self.mean_replicas / self.bound_replicas
+        """Times what the bound pays; infinite where nothing need be paid, since as good as all may be late."""
+        return self.mean_replicas / self.bound_replicas if self.bound_replicas != 0 else math.inf
 
 
 def written(results: Sequence[Result]) -> str:
