@@ -80,15 +80,17 @@ class Residency:
             raise ModelError(
                 f"It needs {needed_bytes} bytes, and the budget for all models is {budget_bytes} (MODEL_MEMORY_BYTES)."
             )
-        end_seconds = asyncio.get_running_loop().time() + wait_seconds
-        while (leavers := leaving(self._residents(), needed_bytes, budget_bytes)) is None:
-            if asyncio.get_running_loop().time() >= end_seconds:
-                raise ModelNotReady(
-                    f"It needs {needed_bytes} bytes, and the models that are loaded are all in use; try again later."
-                )
-            await asyncio.sleep(TICK_SECONDS)
-        self._sizes_bytes[plane] = needed_bytes
-        await asyncio.gather(*[self._send_away(each) for each in leavers])
+        try:
+            async with asyncio.timeout(wait_seconds):
+                await _until(lambda: leaving(self._residents(), needed_bytes, budget_bytes) is not None)
+                for each in leaving(self._residents(), needed_bytes, budget_bytes) or ():
+                    self._send_away(each)
+                self._sizes_bytes[plane] = needed_bytes
+                await _until(lambda: sum(self._sizes_bytes.values()) <= budget_bytes)  # those that go are closed
+        except TimeoutError:
+            raise ModelNotReady(
+                f"It needs {needed_bytes} bytes, and the models in memory are all in use or pinned; try again later."
+            ) from None
 
     def loaded(self, plane: DataPlane, measured_bytes: int) -> None:
         """A version is there; if it is larger than expected, others leave now."""
@@ -100,14 +102,16 @@ class Residency:
             self._send_away(leaver)
 
     def _residents(self) -> list[Resident[DataPlane]]:
+        """All but those that go already."""
         return [
             Resident(
                 plane,
                 taken_bytes,
                 max(plane.metrics.last_arrival_seconds, plane.served_seconds),
-                plane.is_loaded and not plane.retired and not plane.in_use and self._rules.may_leave(plane),
+                plane.is_loaded and not plane.in_use and self._rules.may_leave(plane),
             )
             for plane, taken_bytes in self._sizes_bytes.items()
+            if not plane.retired
         ]
 
     def _send_away(self, plane: DataPlane) -> "asyncio.Task[None]":
@@ -123,11 +127,10 @@ class Residency:
         return task
 
     async def _close(self, plane: DataPlane) -> None:
-        loop = asyncio.get_running_loop()
-        end_seconds = loop.time() + self._close_seconds
-        while plane.in_use and loop.time() < end_seconds:  # noqa: ASYNC110 - each request would have to set an Event
-            await asyncio.sleep(TICK_SECONDS)
-        if plane.in_use:
+        try:
+            async with asyncio.timeout(self._close_seconds):
+                await _until(lambda: not plane.in_use)
+        except TimeoutError:
             _LOG.warning("Closed with requests unanswered", extra={"model": plane.name, "version": plane.version})
         was_loaded = plane.is_loaded
         plane.close()
@@ -135,6 +138,11 @@ class Residency:
         if was_loaded:
             await asyncio.to_thread(free)
         self._sizes_bytes.pop(plane, None)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - each request would have to set an Event
+        await asyncio.sleep(TICK_SECONDS)
 
 
 def free() -> None:

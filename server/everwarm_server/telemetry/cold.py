@@ -27,10 +27,10 @@ def request_start(header: bytes | None, arrival_seconds: float) -> float | None:
 def found_no_warm_replica(header: bytes | None, arrival_seconds: float, ready_seconds: float) -> bool:
     """Whether a request had to wait for this replica to become ready.
 
-    With a sound header: it started before readiness. Without one: it arrived within half a second after readiness, as
-    what was waiting for this replica does.
+    With a sound header: it started before readiness. Without one: it arrived before, and waited here; or within half a
+    second after readiness, as what was waiting for this replica does.
     """
     start = request_start(header, arrival_seconds)
     if start is not None:
         return start < ready_seconds
-    return 0.0 <= arrival_seconds - ready_seconds <= GRACE_SECONDS
+    return -OLDEST_SECONDS <= arrival_seconds - ready_seconds <= GRACE_SECONDS

@@ -26,7 +26,9 @@ class FakeRuntime:
 
     device = "cpu"
     only_computes = True
+    takes_parameters = True
     streams = False
+    takes_parameters = False
     weights_bytes = 0
 
     def __init__(self, source: Source, number: int) -> None:
@@ -399,7 +401,7 @@ async def test_a_model_in_use_or_pinned_never_leaves() -> None:
     busy = repository.find("b")
     busy.metrics.arrived(0.0)
     await busy.until_loaded()
-    with pytest.raises(ModelNotReady, match="all in use"):
+    with pytest.raises(ModelNotReady, match="all in use or pinned"):
         await number(repository.find("c"))
     assert [runtime.number for runtime in models.runtimes if not runtime.closed] == [0, 3]
     busy.metrics.answered(200, 0.1)

@@ -27,7 +27,8 @@ READY = 1_000_000.0
         (None, READY, True),
         (None, READY + 0.5, True),
         (None, READY + 0.51, False),
-        (None, READY - 0.1, False),
+        (None, READY - 30.0, True),  # waited here
+        (None, READY - 700.0, False),
     ],
 )
 def test_a_request_is_cold_if_it_waited_for_readiness(header: bytes | None, arrival: float, cold: bool) -> None:
