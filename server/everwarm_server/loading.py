@@ -3,12 +3,12 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from everwarm_server.errors import ModelError
 
@@ -31,11 +31,13 @@ class Loaded:
         runtime: the model.
         phase_seconds: how long each phase took: fetch, load, warmup.
         size_bytes: what it takes in memory: by its own account, or by what the process has grown.
+        batching: what its model.toml says of batches.
     """
 
     runtime: "Runtime"
     phase_seconds: dict[str, float]
     size_bytes: int = 0
+    batching: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_ahead(uri: str) -> None:
@@ -89,6 +91,7 @@ def load(source: "Source", *, politely: bool = False) -> Loaded:
         directory = _fetched(source, politely)
     before_bytes = _resident_bytes()
     with _timed("load", seconds):
+        from everwarm_server.runtime import model_toml
         from everwarm_server.runtime.load import LoadOptions
         from everwarm_server.runtime.load import load as load_runtime
 
@@ -106,7 +109,8 @@ def load(source: "Source", *, politely: bool = False) -> Loaded:
         from everwarm_server.runtime.warmup import warm_up
 
         warm_up(runtime, directory)
-    return Loaded(runtime, seconds, runtime.weights_bytes or max(0, _resident_bytes() - before_bytes))
+    size_bytes = runtime.weights_bytes or max(0, _resident_bytes() - before_bytes)
+    return Loaded(runtime, seconds, size_bytes, model_toml.read(directory).batching)
 
 
 def _fetched(source: "Source", politely: bool) -> Path:

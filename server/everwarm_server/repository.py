@@ -310,7 +310,7 @@ class Repository:
         for phase, seconds in loaded.phase_seconds.items():
             plane.metrics.phase(phase, seconds)
         before = self._routes.get((model.name, None))
-        plane.serve(loaded.runtime, None if before is None else before.metrics.ready_seconds)
+        plane.serve(loaded.runtime, None if before is None else before.metrics.ready_seconds, loaded.batching)
         old, version.plane = version.plane, plane
         version.state, version.reason, version.size_bytes = State.READY, "", loaded.size_bytes
         self._route(model)

@@ -42,11 +42,11 @@ class Batching:
         self.learned = _learned(self.options)
         self._name = runtime.metadata.name
         self._infer = infer
-        self._parameters_matter = getattr(runtime, "takes_parameters", True)
+        self._parameters_matter = runtime.takes_parameters
         mode = self.options.mode
         if mode == "auto" and not (runtime.only_computes and batchable(runtime.metadata)):
             mode = "off"
-        if getattr(runtime, "streams", False):
+        if runtime.streams:
             mode = "off"  # its answers come one by one
         self.options = replace(self.options, mode=mode)
         self._verdict.is_on = mode == "on"

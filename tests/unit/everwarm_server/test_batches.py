@@ -52,6 +52,7 @@ class Doubling:
 
     device = "cpu"
     only_computes = True
+    takes_parameters = True
     streams = False
     weights_bytes = 0
     metadata = METADATA

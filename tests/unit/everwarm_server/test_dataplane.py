@@ -39,6 +39,8 @@ class FakeRuntime:
 
     device = "cpu"
     only_computes = True
+    takes_parameters = True
+    streams = False
     metadata = METADATA
 
     def __init__(self) -> None:

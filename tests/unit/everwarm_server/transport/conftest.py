@@ -21,6 +21,7 @@ from everwarm_server.transport.router import Router
 class Doubler:
     device = "cpu"
     only_computes = True
+    takes_parameters = True
     streams = False
     weights_bytes = 0
     metadata = ModelMetadata("m", "1", "fake", (TensorSpec("x", "FP32", (-1,)),), (TensorSpec("y", "FP32", (-1,)),))

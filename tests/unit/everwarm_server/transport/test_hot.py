@@ -32,6 +32,8 @@ class Model:
 
     device = "cpu"
     only_computes = True
+    takes_parameters = True
+    streams = False
     metadata = ModelMetadata("m", "1", "fake", (), ())
 
     def __init__(self) -> None:

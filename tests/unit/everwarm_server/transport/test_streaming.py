@@ -24,6 +24,7 @@ class Counter:
 
     device = "cpu"
     only_computes = False
+    takes_parameters = True
     streams = True
     metadata = ModelMetadata("m", "1", "fake", (TensorSpec("x", "FP32", (-1,)),), (TensorSpec("y", "FP32", (-1,)),))
 
