@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from everwarm_server.loading import Loaded
 from everwarm_server.repository import Repository
 from everwarm_server.settings import Settings
 from everwarm_server.telemetry.metrics import Metrics
+from everwarm_server.telemetry.watch import Watch
 from everwarm_server.transport.inference import Inference
 from everwarm_server.transport.limits import Limits, most_connections
 from everwarm_server.transport.listener import Listener, bind
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from everwarm_server.transport.grpc.listener import GrpcListener
 
 Loads: TypeAlias = Mapping[Source, Future[Loaded]]
+LAST_SPANS_SECONDS: Final = 5.0  # in which the collector takes what is left at the end
 _LOG: Final = logging.getLogger(__name__)
 _Serving: TypeAlias = "dict[Listener | GrpcListener, asyncio.Task[None]]"
 
@@ -58,7 +61,8 @@ class Application:
         self._loads = dict(loads)
         self._metrics = Metrics(start_seconds)
         self._repository = Repository(settings.catalogue(), self._metrics, self._open, self._load, _patience(settings))
-        inference = Inference(settings.max_body_bytes, settings.compress_bytes)
+        self._watch = Watch.by_environment(os.environ, settings.access_log)
+        inference = Inference(settings.max_body_bytes, settings.compress_bytes, self._watch)
         token = None if settings.api_token is None else settings.api_token.get_secret_value()
         management_token = settings.management_token
         router = Router(
@@ -169,6 +173,7 @@ class Application:
             return 128 + signals.number
         orderly.result()
         self._repository.close()
+        self._watch.close(LAST_SPANS_SECONDS)
         unanswered = sum(listener.unanswered for listener in self._listeners)
         if unanswered:
             _LOG.warning("Stopped with requests unanswered", extra={"unanswered": unanswered})

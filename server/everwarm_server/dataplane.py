@@ -33,6 +33,7 @@ from everwarm_server.protocol.validate import check_inputs
 from everwarm_server.runtime.base import Runtime
 from everwarm_server.streaming import Streaming
 from everwarm_server.telemetry.metrics import ModelMetrics
+from everwarm_server.telemetry.watch import Watched
 from everwarm_server.turns import Turns
 
 VERSION: Final = "1"  # of a model that has no versions of its own
@@ -50,6 +51,7 @@ class Arrival(NamedTuple):
         deadline_seconds: when its answer is of no more use, on the clock of `monotonic_seconds`.
         tenant: who shares the replica fairly with the others; empty: nobody in particular.
         traceparent: its W3C trace context.
+        watched: where its times are put for traces and logs, if somebody wants them.
     """
 
     monotonic_seconds: float
@@ -58,6 +60,18 @@ class Arrival(NamedTuple):
     deadline_seconds: float = math.inf
     tenant: str = ""
     traceparent: bytes | None = None
+    watched: Watched | None = None
+
+    def within(self, parameters: Parameters) -> "Arrival":
+        """The same with the deadline that the request itself names, if it is earlier: `timeout` in microseconds.
+
+        Zero is none, as in Triton's protocol.
+        """
+        timeout = parameters.get("timeout")
+        if not isinstance(timeout, int) or timeout <= 0:
+            return self
+        deadline_seconds = self.monotonic_seconds + timeout * 1e-6
+        return self._replace(deadline_seconds=min(self.deadline_seconds, deadline_seconds))
 
 
 class DataPlane:
@@ -220,6 +234,8 @@ class DataPlane:
             ClientGone: the client has left.
         """
         runtime = self._ready_runtime()
+        if request.parameters:
+            arrival = arrival.within(request.parameters)
         check_inputs(request, runtime.metadata)
         self.metrics.accepted(arrival.request_start, arrival.unix_seconds)
         inputs: dict[str, Array] = {}
@@ -276,6 +292,7 @@ class DataPlane:
             ClientGone: the client left.
         """
         runtime = self._ready_runtime()
+        arrival = arrival.within(request.parameters)
         check_inputs(request, runtime.metadata)
         self.metrics.accepted(arrival.request_start, arrival.unix_seconds)
         inputs = {tensor.name: tensor.data for tensor in request.inputs}
@@ -289,9 +306,14 @@ class DataPlane:
         finally:
             if streaming.start_seconds:
                 self.metrics.inferred(streaming.start_seconds - arrival.monotonic_seconds, streaming.seconds)
+                if arrival.watched is not None:
+                    start = streaming.start_seconds
+                    arrival.watched.inferred = (start, start + streaming.seconds)
 
     def _response(self, request: InferRequest, arrival: Arrival, run: Run) -> InferResponse | Exception:
         self.metrics.inferred(run.start - arrival.monotonic_seconds, (run.end - run.start) * run.share)
+        if arrival.watched is not None:
+            arrival.watched.inferred, arrival.watched.batch = (run.start, run.end), run.batch
         if run.error is not None:
             return run.error
         metadata = self.metadata()

@@ -118,6 +118,9 @@ class Settings(AdmissionSettings):
         default=10_000, ge=1, description="connections at once; never more than the files that the process may open"
     )
     max_header_bytes: int = Field(default=65536, ge=1024, description="largest head of a request, in bytes")
+    access_log: float = Field(
+        default=0.0, ge=0, le=1, description="share of requests that get a line of log each; 0: none, 1: all"
+    )
     api_token: SecretStr | None = Field(
         default=None, min_length=1, description="bearer token that requests need; better given by the environment"
     )

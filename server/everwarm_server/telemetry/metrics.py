@@ -85,11 +85,13 @@ class ModelMetrics:
         self.last_arrival_seconds = now_seconds
         self._arrivals.record(now_seconds)
 
-    def answered(self, code: int, duration_seconds: float) -> None:
-        """It has its answer."""
+    def answered(self, code: int, duration_seconds: float, trace_id: str | None = None) -> None:
+        """It has its answer; with the id of its trace, if that is kept, for an exemplar."""
         self.in_flight -= 1
         if code != CLIENT_GONE:
             self._request_seconds.observe(duration_seconds)
+            if trace_id is not None:
+                self._request_seconds.exemplify(duration_seconds, trace_id, time.time())
             if code >= 400:
                 self.failure_seconds += duration_seconds
         text = str(code)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.samples import Exemplar
 
 
 class Series(Protocol):
@@ -30,12 +31,13 @@ class Series(Protocol):
 class Histogram:
     """Durations in seconds, or other sizes."""
 
-    __slots__ = ("_bounds", "_counts", "_text", "name", "total")
+    __slots__ = ("_bounds", "_counts", "_exemplars", "_text", "name", "total")
 
     def __init__(self, name: str, text: str, bounds: Sequence[float]) -> None:
         self.name, self._text = name, text
         self._bounds = tuple(bounds)  # the last is infinity
         self._counts = [0] * len(self._bounds)
+        self._exemplars: dict[int, Exemplar] = {}  # the last of each bucket
         self.total = 0.0
 
     @property
@@ -48,8 +50,13 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
+    def exemplify(self, value: float, trace_id: str, now_seconds: float) -> None:
+        """Show the trace of something that was observed, in OpenMetrics."""
+        self._exemplars[bisect_left(self._bounds, value)] = Exemplar({"trace_id": trace_id}, value, now_seconds)
+
     def add(self, other: "Histogram") -> None:
         """Count what another has observed, too."""
+        self._exemplars |= other._exemplars
         self._counts = [mine + its for mine, its in zip(self._counts, other._counts, strict=True)]
         self.total += other.total
 
@@ -60,10 +67,12 @@ class Histogram:
     def show(self, family: HistogramMetricFamily, model_name: str) -> None:
         """Add the buckets as they are now."""
         below = 0
-        buckets = []
-        for bound, count in zip(self._bounds, self._counts, strict=True):
+        buckets: list[Any] = []
+        for index, (bound, count) in enumerate(zip(self._bounds, self._counts, strict=True)):
             below += count
-            buckets.append(("+Inf" if bound == math.inf else str(bound), below))
+            label = "+Inf" if bound == math.inf else str(bound)
+            exemplar = self._exemplars.get(index)
+            buckets.append((label, below) if exemplar is None else (label, below, exemplar))
         family.add_metric((model_name,), buckets, self.total)
 
 

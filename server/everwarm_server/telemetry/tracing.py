@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-from everwarm_server.telemetry.trace_context import Sampler, Trace, sampler
+from everwarm_server.telemetry.trace_context import Sampler, Trace, UnknownSampler, sampler
 
 MOST_WAITING: Final = 4096  # spans that the thread has not taken yet; more are dropped
 _LOG: Final = logging.getLogger(__name__)
@@ -180,9 +180,7 @@ def by_environment(environment: Mapping[str, str]) -> tuple[Tracer, Sender] | No
     They do by OTEL_TRACES_EXPORTER=otlp or, without that, by an endpoint (OTEL_EXPORTER_OTLP_ENDPOINT or
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT), and not if OTEL_SDK_DISABLED=true. The rest of them (headers, certificates,
     timeouts, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_BSP_*) is read by OpenTelemetry itself.
-
-    Raises:
-        UnknownSampler: see there.
+    What is wrong there is warned of and left out, as OpenTelemetry's specification demands.
     """
 
     def given(name: str) -> str:
@@ -203,4 +201,9 @@ def by_environment(environment: Mapping[str, str]) -> tuple[Tracer, Sender] | No
         return otlp()
 
     sender = Sender(exporter)
-    return Tracer(sampler(given("TRACES_SAMPLER"), given("TRACES_SAMPLER_ARG")), sender.send), sender
+    try:
+        sampling = sampler(given("TRACES_SAMPLER"), given("TRACES_SAMPLER_ARG"))
+    except UnknownSampler as error:
+        _LOG.warning("%s", error)
+        sampling = Sampler()
+    return Tracer(sampling, sender.send), sender

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from everwarm_server.admission import Client
-from everwarm_server.dataplane import Arrival
 from everwarm_server.protocol.v2_json import Body
 from everwarm_server.telemetry.metrics import CLIENT_GONE
+from everwarm_server.transport import arrivals
 from everwarm_server.transport.http import Answer, Head, authorized
 from everwarm_server.transport.inference import Endpoint, Inference, Job, stopped_answer
 
@@ -63,8 +63,8 @@ class Cycle:
     """One request of a connection, where uvicorn keeps its RequestResponseCycle: it has what a connection looks at."""
 
     __slots__ = (
-        "_endpoint", "_inference", "_job", "_request", "_start", "_unix_seconds", "_write", "disconnected",
-        "keep_alive", "response_complete",
+        "_arrival", "_endpoint", "_inference", "_job", "_request", "_write", "disconnected", "keep_alive",
+        "response_complete",
     )  # fmt: skip
     message_event: Final = _NoEvent()
 
@@ -79,8 +79,7 @@ class Cycle:
         self._endpoint = endpoint
         self._request = request
         self._write = write
-        self._start = time.perf_counter()
-        self._unix_seconds = time.time()
+        self._arrival = arrivals.arrival(request[0], time.perf_counter(), time.time(), inference.watch)
         self._job: Job | None = None
         self.keep_alive = True
         self.disconnected = False
@@ -93,21 +92,18 @@ class Cycle:
 
     def start(self, body: Body) -> None:
         """The body is whole."""
-        metrics = self._endpoint.plane.metrics
-        metrics.arrived(self._unix_seconds)
-        head = self._request[0]
-        arrival = Arrival(self._start, self._unix_seconds, head.get(b"x-request-start"))
-        job = self._job = self._inference.job(self._endpoint, arrival, self._request, self._finish)
+        self._endpoint.plane.metrics.arrived(self._arrival.unix_seconds)
+        job = self._job = self._inference.job(self._endpoint, self._arrival, self._request, self._finish)
         job.start(body)
 
     def broken_off(self) -> None:
         """The connection ended before the body did."""
-        self._endpoint.plane.metrics.arrived(self._unix_seconds)
+        self._endpoint.plane.metrics.arrived(self._arrival.unix_seconds)
         self._count(CLIENT_GONE)
 
     def refuse(self, answer: Answer) -> None:
         """End it, and the connection with it, before its body is whole."""
-        self._endpoint.plane.metrics.arrived(self._unix_seconds)
+        self._endpoint.plane.metrics.arrived(self._arrival.unix_seconds)
         self.keep_alive = False
         self._finish(answer)
 
@@ -130,4 +126,4 @@ class Cycle:
         self._count(answer.code)
 
     def _count(self, code: int) -> None:
-        self._endpoint.plane.metrics.answered(code, time.perf_counter() - self._start)
+        self._inference.ended(self._endpoint.plane, self._arrival, code)

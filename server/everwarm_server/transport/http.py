@@ -44,6 +44,7 @@ _WANTED: Final = frozenset(
         b"authorization",
         b"content-encoding",
         b"content-length",
+        b"grpc-timeout",
         b"inference-header-content-length",
         b"transfer-encoding",
         b"x-b3-traceid",

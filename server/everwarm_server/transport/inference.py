@@ -21,7 +21,9 @@ from everwarm_server.protocol.v2_binary import parse_header_length
 from everwarm_server.protocol.v2_json import Body, Chunks, Headers
 from everwarm_server.protocol.v2_layouts import Layouts
 from everwarm_server.telemetry.metrics import CLIENT_GONE
-from everwarm_server.transport import compression
+from everwarm_server.telemetry.tracing import Attributes
+from everwarm_server.telemetry.watch import Watch
+from everwarm_server.transport import arrivals, compression
 from everwarm_server.transport.http import (
     Answer,
     Exchange,
@@ -128,6 +130,7 @@ class Job:
     def start(self, body: Body) -> None:
         """Answer it, now or later."""
         try:
+            arrivals.check(self._head, self._arrival)
             metadata = self._plane.metadata()
             if self._codec.json_bytes(self._head, body) >= LARGE_JSON_BYTES:
                 # Half a second for the largest: probes would wait for it.
@@ -183,9 +186,22 @@ def _finish_compressed(
 class Inference:
     """Answers inference requests."""
 
-    def __init__(self, max_body_bytes: int, compress_bytes: int = 0) -> None:
+    def __init__(self, max_body_bytes: int, compress_bytes: int = 0, watch: Watch | None = None) -> None:
         self.max_body_bytes = max_body_bytes
         self._compress_bytes = compress_bytes
+        self.watch = watch or Watch()
+
+    def ended(self, plane: DataPlane, came: Arrival, code: int) -> None:
+        """A request to a model, counted by `plane.metrics.arrived` at its arrival, has its answer."""
+        watched = came.watched
+        seconds = time.perf_counter() - came.monotonic_seconds
+        if watched is None:
+            plane.metrics.answered(code, seconds)
+            return
+        plane.metrics.answered(code, seconds, watched.trace_hex)
+        attributes: Attributes = {"http.request.method": "POST", "http.response.status_code": code}
+        arrived = (came.monotonic_seconds, came.unix_seconds)
+        self.watch.end(watched, (plane.name, plane.version), arrived, code, attributes)
 
     def job(
         self,
@@ -201,21 +217,20 @@ class Inference:
 
     async def answer(self, endpoint: Endpoint, request: Exchange) -> None:
         """Answer one request."""
-        start = time.perf_counter()
-        arrival = Arrival(start, time.time(), request.head.get(b"x-request-start"))
-        metrics = endpoint.plane.metrics
-        metrics.arrived(arrival.unix_seconds)
+        came = arrivals.arrival(request.head, time.perf_counter(), time.time(), self.watch)
+        endpoint.plane.metrics.arrived(came.unix_seconds)
         code = CLIENT_GONE
         try:
-            code = await self._answer(endpoint, request, arrival)
+            code = await self._answer(endpoint, request, came)
         except ClientGone:
             pass
         finally:
-            metrics.answered(code, time.perf_counter() - start)
+            self.ended(endpoint.plane, came, code)
 
     async def _answer(self, endpoint: Endpoint, request: Exchange, arrival: Arrival) -> int:
         reply = refuse  # until the body is read
         try:
+            arrivals.check(request.head, arrival)
             await endpoint.plane.until_loaded(arrival.deadline_seconds)
             body, encoding = await self.read(request)
             reply = respond

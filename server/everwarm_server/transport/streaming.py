@@ -20,6 +20,7 @@ from everwarm_server.protocol import generate as generate_json
 from everwarm_server.protocol.tensors import InferResponse, ModelMetadata
 from everwarm_server.protocol.v2_json import Body, Chunks, Headers, json_headers
 from everwarm_server.telemetry.metrics import CLIENT_GONE
+from everwarm_server.transport import arrivals
 from everwarm_server.transport.http import Answer, Exchange, Head, error_answer, refuse, respond
 from everwarm_server.transport.inference import Codec, Decoded, Encode, Endpoint, Inference, stopped_answer, v2
 
@@ -73,21 +74,21 @@ class Streams:
 
     async def answer(self, endpoint: Endpoint, request: Exchange) -> None:
         """Answer one request."""
-        start = time.perf_counter()
-        arrival = Arrival(start, time.time(), request.head.get(b"x-request-start"))
-        metrics = endpoint.plane.metrics
-        metrics.arrived(arrival.unix_seconds)
+        inference = self._inference
+        arrival = arrivals.arrival(request.head, time.perf_counter(), time.time(), inference.watch)
+        endpoint.plane.metrics.arrived(arrival.unix_seconds)
         code = CLIENT_GONE
         try:
             code = await self._answer(endpoint, request, arrival)
         except ClientGone:
             pass
         finally:
-            metrics.answered(code, time.perf_counter() - start)
+            inference.ended(endpoint.plane, arrival, code)
 
     async def _answer(self, endpoint: Endpoint, request: Exchange, arrival: Arrival) -> int:
         events = _Events(request)
         try:
+            arrivals.check(request.head, arrival)
             await endpoint.plane.until_loaded(arrival.deadline_seconds)
             body, encoding = await self._inference.read(request)
             events.body_is_read = True

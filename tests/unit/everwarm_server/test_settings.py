@@ -51,6 +51,7 @@ def test_defaults() -> None:
         "idle_seconds": 120.0,
         "max_connections": 10_000,
         "max_header_bytes": 65536,
+        "access_log": 0.0,
         "api_token": None,
         "allow_unauthenticated": False,
         "device": "auto",

@@ -161,3 +161,9 @@ def test_the_environment_asks_for_it(environment, wanted):
 def test_another_protocol_is_said_not_to_be_there(caplog):
     by_environment(ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
     assert caplog.messages == ["Spans are sent by http/protobuf, not by grpc: this server has no other way"]
+
+
+def test_a_wrong_sampler_is_said_and_left_out(caplog):
+    assert by_environment(ENDPOINT | {"OTEL_TRACES_SAMPLER": "sometimes"}) is not None
+    (message,) = caplog.messages
+    assert message.startswith("OTEL_TRACES_SAMPLER='sometimes' with OTEL_TRACES_SAMPLER_ARG='' is no sampler;")
