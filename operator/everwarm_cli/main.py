@@ -32,7 +32,7 @@ app.command("reproduce")(reproduce.reproduce)
 app.command("traces")(traces.traces)
 
 _ServeModel = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A directory, or a URI: s3://, gs://, az://, https://.")
+    str | None, typer.Argument(metavar="[MODEL]", help="A directory, or a URI: s3://, gs://, az://, https://.")
 ]
 _LocalModel = Annotated[str, typer.Argument(metavar="MODEL", help="A directory of a model, or its URI.")]
 _Name = Annotated[str | None, typer.Option(help="The model's name; by default the last part of MODEL.")]
@@ -41,9 +41,11 @@ _Format = Annotated[str | None, typer.Option("--format", help="onnx, torch or py
 
 @app.command("serve")
 def serve_model(
-    model: _ServeModel,
+    model: _ServeModel = None,
     name: _Name = None,
     model_format: _Format = None,
+    models: Annotated[str | None, typer.Option(help="Instead of MODEL: a directory of models, or a list.")] = None,
+    model_memory_bytes: Annotated[int | None, typer.Option(min=1, help="What all models may take in memory.")] = None,
     host: Annotated[str | None, typer.Option(help="Off loopback EVERWARM_API_TOKEN must be set.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="8080 by default.")] = None,
     metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Put /metrics there only.")] = None,
@@ -51,10 +53,13 @@ def serve_model(
     queue_size: Annotated[int | None, typer.Option(min=0, help="Requests that may wait.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
 ) -> None:
-    """Serve a model in this process. More settings are EVERWARM_* variables of the environment."""
-    uri = serve.model_uri(model)
+    """Serve a model, or several, in this process. More settings are EVERWARM_* variables of the environment."""
+    if (model is None) == (models is None):
+        raise CommandError("everwarm serve takes a MODEL, or --models with a directory or list of them.", exit_code=2)
     options = {
-        "model_uri": uri,
+        "model_uri": None if model is None else serve.model_uri(model),
+        "models": None if models is None else serve.model_uri(models),
+        "model_memory_bytes": model_memory_bytes,
         "model_name": name,
         "model_format": model_format,
         "host": host,

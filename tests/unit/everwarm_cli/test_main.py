@@ -28,6 +28,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
         (["up", ".", "--min-replicas", "5"], "everwarm: --min-replicas 5 is over --max-replicas 4."),
         (["up", ".", "--load", "some"], "'some' is not one of"),
         (["serve", "there-is-none"], "everwarm: There is no model at "),
+        (["serve"], "everwarm: everwarm serve takes a MODEL, or --models"),
+        (["serve", ".", "--models", "."], "everwarm: everwarm serve takes a MODEL, or --models"),
         (["dance"], "No such command 'dance'"),
     ],
     ids=" ".join,
@@ -101,6 +103,13 @@ def test_serve_turns_options_into_the_servers_environment(monkeypatch: pytest.Mo
             "EVERWARM_CONCURRENCY": "2",
         }
     ]
+
+
+def test_serve_takes_several_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[dict[str, str]] = []
+    monkeypatch.setattr(serve, "become_server", asked.append)
+    assert run(monkeypatch, "serve", "--models", str(tmp_path), "--model-memory-bytes", "1000") == 0
+    assert asked == [{"EVERWARM_MODELS": str(tmp_path), "EVERWARM_MODEL_MEMORY_BYTES": "1000"}]
 
 
 def test_serve_becomes_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
