@@ -64,7 +64,7 @@ class Document:
 
     def _members(self, value: Any, lazy: frozenset[str]) -> dict[str, Any]:
         keys = list(value.keys())
-        if len(set(keys)) != len(keys):
+        if len(set(keys)) != len(keys) or any("\0" in key for key in keys):  # it looks up to the NUL only
             raise Unusual
         return {key: value[key] if key in lazy else _as_python(value[key]) for key in keys}
 

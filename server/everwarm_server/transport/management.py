@@ -3,7 +3,7 @@
 Errors are as V2 says. What may be asked and what is answered, openapi.py describes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import orjson
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from everwarm_server.dataplane import DataPlane
 from everwarm_server.errors import ServingError, TooLarge
-from everwarm_server.protocol import description, model_control
+from everwarm_server.protocol import description, model_control, not_offered
 from everwarm_server.protocol.sentences import shown
 from everwarm_server.protocol.v2_json import parse_object
 from everwarm_server.repository import Repository
@@ -45,7 +45,16 @@ def application(repository: Repository, server_name: str, *, needs_token: bool) 
     _server_routes(app, repository, server_name)
     _model_routes(app, _Models(repository))
     _repository_routes(app, repository)
+    for path, sentence in not_offered.BY_PATH.items():
+        app.add_api_route(path, _refusal(sentence), methods=["GET", "POST"])
     return app
+
+
+def _refusal(sentence: str) -> Callable[[], Awaitable[Response]]:
+    async def refuse() -> Response:
+        return _failed(Refused(501, sentence))
+
+    return refuse
 
 
 def _json(document: Any) -> Response:
@@ -169,6 +178,10 @@ async def _error(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         allow = [(name.encode(), value.encode()) for name, value in (error.headers or {}).items()]
         error = Refused(error.status_code, f"{error.detail}: {request.method} {shown(request.url.path)}.", allow)
+    return _failed(error)
+
+
+def _failed(error: Exception) -> Response:
     answer = error_answer(error)
     headers = {name.decode(): value.decode() for name, value in answer.headers}
     return Response(b"".join(answer.chunks), answer.code, headers)

@@ -19,6 +19,8 @@ from everwarm_server.protocol import v2_grpc
 from everwarm_server.protocol.tensors import InferRequest, InferResponse
 from everwarm_server.repository import Repository
 from everwarm_server.telemetry.metrics import CLIENT_GONE
+from everwarm_server.telemetry.tracing import Attributes
+from everwarm_server.telemetry.watch import Watch
 from everwarm_server.transport.grpc.calls import Caller, arrival
 from everwarm_server.transport.grpc.status import Status, abort, status
 
@@ -36,8 +38,9 @@ class Inference:
         active: calls that are being answered.
     """
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, watch: Watch) -> None:
         self._repository = repository
+        self._watch = watch
         self.active = 0
 
     async def infer(self, serialized: bytes, context: Any) -> bytes:
@@ -53,15 +56,15 @@ class Inference:
     async def _answer(self, serialized: bytes, came: Arrival) -> bytes:
         message = await _parsed(serialized)
         plane = self._repository.find(message.model_name, message.model_version)
-        with _Counted(plane, came) as caller:
+        with _Counted(plane, came, self._watch) as caller:
             await plane.until_loaded(came.deadline_seconds)
             request = await _decoded(message)
-            return v2_grpc.encode_response(await plane.infer(request, came, caller), request)
+            return v2_grpc.encode_response(await plane.infer(request, caller.arrival, caller), request)
 
     async def stream(self, requests: AsyncIterator[bytes], context: Any) -> None:
         """ModelStreamInfer."""
         self.active += 1
-        stream = _Stream(self._repository, context)
+        stream = _Stream(self._repository, self._watch, context)
         try:
             async with asyncio.TaskGroup() as group:
                 async for serialized in requests:
@@ -82,8 +85,9 @@ class _Place:
 class _Stream:
     """The answers to one stream of requests."""
 
-    def __init__(self, repository: Repository, context: Any) -> None:
+    def __init__(self, repository: Repository, watch: Watch, context: Any) -> None:
         self._repository = repository
+        self._watch = watch
         self._context = context
         self._writing = asyncio.Lock()
         self._last = asyncio.Event()
@@ -103,7 +107,7 @@ class _Stream:
             message = await _parsed(serialized)
             identity = message.parsed.id
             plane = self._repository.find(message.model_name, message.model_version)
-            with _Counted(plane, arrival(self._context)) as caller:
+            with _Counted(plane, arrival(self._context), self._watch) as caller:
                 await plane.until_loaded(caller.arrival.deadline_seconds)
                 request, wants_final = _flag_taken(await _decoded(message))
                 if plane.streams:
@@ -150,12 +154,14 @@ class _Counted(Caller):
         _Ended: at the end of the block, for what it raised.
     """
 
-    __slots__ = ("_plane", "arrival")
+    __slots__ = ("_plane", "_watch", "arrival")
 
-    def __init__(self, plane: DataPlane, came: Arrival) -> None:
+    def __init__(self, plane: DataPlane, came: Arrival, watch: Watch) -> None:
         super().__init__()
         self._plane = plane
-        self.arrival = came
+        self._watch = watch
+        watched = watch.begin(came.traceparent, came.tenant) if watch.is_on else None
+        self.arrival = came if watched is None else came._replace(watched=watched)
 
     def __enter__(self) -> "_Counted":
         self._plane.metrics.arrived(self.arrival.unix_seconds)
@@ -172,9 +178,18 @@ class _Counted(Caller):
         elif error is not None:  # cancelled
             self.leave()
             code = CLIENT_GONE
-        self._plane.metrics.answered(code, time.perf_counter() - self.arrival.monotonic_seconds)
+        self._count(code, 0 if ended is None else ended.code.value[0])
         if ended is not None:
             raise _Ended(ended) from error
+
+    def _count(self, http_code: int, grpc_code: int) -> None:
+        came, plane = self.arrival, self._plane
+        trace_id = None if came.watched is None else came.watched.trace_hex
+        plane.metrics.answered(http_code, time.perf_counter() - came.monotonic_seconds, trace_id)
+        if came.watched is not None:
+            attributes: Attributes = {"rpc.system": "grpc", "rpc.grpc.status_code": grpc_code}
+            arrived = (came.monotonic_seconds, came.unix_seconds)
+            self._watch.end(came.watched, (plane.name, plane.version), arrived, http_code, attributes)
 
 
 def _status(error: Exception) -> Status:

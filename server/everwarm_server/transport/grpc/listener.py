@@ -18,6 +18,7 @@ from typing import Any, Final
 import grpc
 
 from everwarm_server.repository import Repository
+from everwarm_server.telemetry.watch import Watch
 from everwarm_server.transport.grpc.service import TokenRequired, add_services
 from everwarm_server.transport.listener import HANDSHAKE_SECONDS, drop_new
 
@@ -39,6 +40,7 @@ class GrpcListener:
         max_message_bytes: of a request, before and after it is inflated.
         connection_seconds: after which a client is asked to open another connection.
         shutdown_seconds: that connections and calls may take to end.
+        watch: looks at requests, if somebody wants that.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class GrpcListener:
         max_message_bytes: int,
         connection_seconds: float,
         shutdown_seconds: float,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch
         self._host, self.port = address
         self._repository = repository
         self._server_name = server_name
@@ -80,7 +84,7 @@ class GrpcListener:
         """
         interceptors = (TokenRequired(*self._tokens),) if any(self._tokens) else ()
         server = grpc.aio.server(options=self._options, interceptors=interceptors)
-        inference = add_services(server, self._repository, self._server_name, self._closing)
+        inference = add_services(server, self._repository, self._server_name, self._closing, self._watch)
         host = f"[{self._host}]" if ":" in self._host else self._host
         try:
             self.port = server.add_insecure_port(f"{host}:{self.port}")

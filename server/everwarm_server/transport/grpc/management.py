@@ -1,34 +1,19 @@
 """All of GRPCInferenceService but inference: health, metadata, configuration, statistics, the repository of models."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 
 from everwarm_server.dataplane import DataPlane
 from everwarm_server.errors import ModelNotReady
-from everwarm_server.protocol import description, model_control
+from everwarm_server.protocol import description, model_control, not_offered
 from everwarm_server.protocol.grpc_description import serialized
 from everwarm_server.protocol.grpc_messages import message_class
 from everwarm_server.repository import Repository
 from everwarm_server.transport.grpc.status import Status, abort, status
 
 Method: TypeAlias = Callable[[Any], Awaitable[bytes]]
-
-_MEMORY: Final = "Shared memory is not offered: send tensors in raw_input_contents, which are read without a copy."
-_TRACE: Final = (
-    "Trace settings are not offered here: they are given by OpenTelemetry's variables (OTEL_*) at the start."
-)
-_LOGS: Final = "Log settings are not offered: the log goes to stdout, a JSON object a line."
-NOT_OFFERED: Final = {
-    **{
-        f"{kind}SharedMemory{verb}": _MEMORY
-        for kind in ("System", "Cuda")
-        for verb in ("Status", "Register", "Unregister")
-    },
-    "TraceSetting": _TRACE,
-    "LogSettings": _LOGS,
-}
 
 
 class Management:
@@ -59,7 +44,8 @@ class Management:
             for name, method in self._methods.items()
         }
         return handlers | {
-            name: grpc.unary_unary_rpc_method_handler(_refused(sentence)) for name, sentence in NOT_OFFERED.items()
+            name: grpc.unary_unary_rpc_method_handler(_refused(sentence))
+            for name, sentence in not_offered.BY_METHOD.items()
         }
 
     async def _server_live(self, request: Any) -> bytes:

@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from everwarm_server.errors import Unauthorized
 from everwarm_server.protocol.grpc_messages import POOL, SERVICE
 from everwarm_server.repository import Repository
+from everwarm_server.telemetry.watch import Watch
 from everwarm_server.transport.grpc.health import HEALTH_SERVICE, Health
 from everwarm_server.transport.grpc.inference import Inference
 from everwarm_server.transport.grpc.management import Management
@@ -34,9 +35,11 @@ def inference_handler(inference: Inference, management: Management) -> Any:
     )
 
 
-def add_services(server: Any, repository: Repository, server_name: str, closing: asyncio.Event) -> Inference:
-    """Let a grpc.aio server offer all services; `closing` ends the endless ones."""
-    inference = Inference(repository)
+def add_services(
+    server: Any, repository: Repository, server_name: str, closing: asyncio.Event, watch: Watch | None = None
+) -> Inference:
+    """Let a grpc.aio server offer all services; `closing` ends the endless ones, and `watch` looks at requests."""
+    inference = Inference(repository, watch or Watch())
     health = Health(repository, closing)
     server.add_generic_rpc_handlers(
         (inference_handler(inference, Management(repository, server_name)), health.handler())

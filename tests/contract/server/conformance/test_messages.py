@@ -8,7 +8,7 @@ from grpc_tools import protoc
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from everwarm_server.protocol.grpc_messages import DESCRIPTORS, POOL
-from everwarm_server.transport.grpc.management import NOT_OFFERED
+from everwarm_server.protocol.not_offered import BY_METHOD
 
 SOURCES = DESCRIPTORS.parent
 OURS = POOL.FindFileByName("inference.proto")
@@ -84,7 +84,7 @@ def test_each_method_is_that_of_tritons_client():
             method.name: (
                 method.client_streaming,
                 method.server_streaming,
-                None if method.name in NOT_OFFERED else (method.input_type.full_name, method.output_type.full_name),
+                None if method.name in BY_METHOD else (method.input_type.full_name, method.output_type.full_name),
             )
             for method in service.methods
         }

@@ -28,6 +28,7 @@ TENSOR = st.fixed_dictionaries(
 V2 = st.fixed_dictionaries(
     {"inputs": st.lists(TENSOR, max_size=2)},
     optional={
+        "inputs\0": st.none(),
         "id": st.sampled_from(["7", "[", None, 5]),
         "outputs": st.sampled_from([[], [{"name": "y"}], None, 3]),
         "parameters": st.sampled_from([{"p": 1.5}, {"binary_data_output": True}, {"l": [1]}]),
@@ -104,6 +105,7 @@ def test_plain_numbers_go_the_short_way(container):
         b"[]",
         b"\xef\xbb\xbf" + VALID,
         b'{"inputs": [], "inputs": []}',
+        b'{"inputs": [], "inputs\\u0000": 1}',
         b'{"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [1, [2]]}]}',
         b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1e39]}]}',
         b'{"inputs": [{"name": "x", "shape": [1], "datatype": "BOOL", "data": [true]}]}',

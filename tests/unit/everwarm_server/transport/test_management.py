@@ -69,6 +69,25 @@ async def test_wrong_requests_are_refused_in_a_sentence(
     assert sentence in reply.json["error"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "sentence"),
+    [
+        ("GET", "/v2/systemsharedmemory/status", "send tensors as raw bytes"),
+        ("POST", "/v2/cudasharedmemory/region/r/register", "send tensors as raw bytes"),
+        ("POST", "/v2/models/m/trace/setting", "OpenTelemetry's variables"),
+        ("POST", "/v2/logging", "stderr"),
+        ("POST", "/v1/models/m:explain", "Models here have no explainers"),
+        ("POST", "/v1/models/m/versions/1:explain", "Models here have no explainers"),
+    ],
+)
+async def test_what_is_not_offered_says_what_to_use_instead(
+    repository: Repository, make_router: Any, client: Any, method: str, path: str, sentence: str
+) -> None:
+    reply = await client(make_router(repository), method, path, b"{}" if method == "POST" else b"")
+    assert reply.code == 501
+    assert sentence in reply.json["error"]
+
+
 @pytest.mark.parametrize("path", ["/v2/models/stats", "/v2/models/m/stats", "/v2/models/m/versions/1/stats"])
 async def test_statistics_count_requests(repository: Repository, make_router: Any, client: Any, path: str) -> None:
     router = make_router(repository)

@@ -10,7 +10,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from tritonclient.grpc import service_pb2
 
 from everwarm_server.errors import DeadlineExceeded, Overloaded
-from everwarm_server.transport.grpc.management import NOT_OFFERED
+from everwarm_server.protocol.not_offered import BY_METHOD
 from everwarm_server.transport.grpc.status import status
 
 CHECK = "/grpc.health.v1.Health/Check"
@@ -135,13 +135,13 @@ async def test_reflection_tells_the_services_and_their_files(serve):
     assert all(each.file_descriptor_response.file_descriptor_proto for each in files)
 
 
-@pytest.mark.parametrize("method", sorted(NOT_OFFERED))
+@pytest.mark.parametrize("method", sorted(BY_METHOD))
 async def test_what_is_not_offered_says_what_to_use_instead(serve, method):
     request = service_pb2.TraceSettingRequest(model_name="m")
     async with serve() as calls:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await calls.unary(method, request, service_pb2.TraceSettingResponse)
-    assert (caught.value.code().name, caught.value.details()) == ("UNIMPLEMENTED", NOT_OFFERED[method])
+    assert (caught.value.code().name, caught.value.details()) == ("UNIMPLEMENTED", BY_METHOD[method])
 
 
 @pytest.mark.parametrize("field", ["model_name", "repository_name"], ids=["Triton's client", "KServe's client"])
