@@ -25,9 +25,9 @@ def scaled(**scaling: Any) -> dict[str, Any]:
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "unknown format",
-        {"model": {**MODEL, "format": "sklearn"}},
-        'spec.model.format "sklearn" is not supported: use onnx (ONNX Runtime), torch (TorchScript or torch.export) or '
-        "python (a class in the image)",
+        {"model": {**MODEL, "format": "keras"}},
+        'spec.model.format "keras" is not supported: use onnx (ONNX Runtime), torch (PyTorch), sklearn (skops), python '
+        "(a class) or kserve (a kserve.Model)",
     ),
     (
         "min over max",

@@ -19,7 +19,7 @@ KIND = "ModelService"
 
 # Knative names a revision <service>-00001, and a name in a DNS label has at most 63 characters.
 NAME_MAX_CHARACTERS = 57
-_FORMATS = "use onnx (ONNX Runtime), torch (TorchScript or torch.export) or python (a class in the image)"
+_FORMATS = "use onnx (ONNX Runtime), torch (PyTorch), sklearn (skops), python (a class) or kserve (a kserve.Model)"
 
 
 class _Status(BaseModel):
@@ -43,12 +43,12 @@ class Model(SpecPart):
         ),
     )
     format: str = Field(
-        description="What reads the model: onnx (ONNX Runtime), torch (TorchScript or torch.export) or python (a class "
-        "in the image).",
+        description="What reads the model: onnx (ONNX Runtime), torch (PyTorch), sklearn (skops), python (a class) "
+        "or kserve (a kserve.Model).",
         max_length=64,
         json_schema_extra=rules(
             rule(
-                "self in ['onnx', 'torch', 'python']",
+                "self in ['onnx', 'torch', 'sklearn', 'python', 'kserve']",
                 f"spec.model.format is not supported: {_FORMATS}",
                 f"'spec.model.format \"' + self + '\" is not supported: {_FORMATS}'",
             )
