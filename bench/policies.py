@@ -29,6 +29,7 @@ from bench.rig import report
 COLD_STARTS_SECONDS = (30.0, 120.0)
 QUICK_HORIZON_SECONDS = 6 * 3600.0
 Run = tuple[float, Contender]
+_RUNS_AT_ONCE = 40  # of one load and seed in a process, which has to draw the load and fill the bound's table first
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -106,16 +107,17 @@ class Session:
         known = {(result.scenario, result.seed, *_run_of(result)) for result in found}
         tasks = []
         for (load, seed), runs in wanted.items():
-            missing = tuple(run for run in runs if (load, seed, *run) not in known)
-            if missing:
-                tasks.append(Task(load, seed, missing, self._horizon, bound=True))
+            missing = [run for run in runs if (load, seed, *run) not in known]
+            for begin in range(0, len(missing), _RUNS_AT_ONCE):
+                part = tuple(missing[begin : begin + _RUNS_AT_ONCE])
+                tasks.append(Task(load, seed, part, self._horizon, bound=True))
         for number, part in enumerate(trials.results(tasks, self._processes), start=1):
             found.extend(part)
             self._played += len(part)
             if self._keep is not None:
                 with self._keep.open("a") as file:
                     file.write(trials.written(part))
-            print(f"{number} of {len(tasks)} loads played", file=sys.stderr, flush=True)
+            print(f"{number} of {len(tasks)} parts played", file=sys.stderr, flush=True)
         return found
 
     def describe(self) -> str:
