@@ -7,7 +7,7 @@ from pathlib import Path
 
 from everwarm_cli.errors import CommandError
 
-_ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip", ".onnx", ".pt2", ".pt", ".py")
+_ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip", ".onnx", ".pt2", ".pt", ".skops", ".py")
 
 
 def model_uri(model: str) -> str:

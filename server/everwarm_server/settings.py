@@ -195,7 +195,7 @@ def default_name(uri: str) -> str:
     """A model's name by its URI: the last part of it, without the ending of a file or an archive."""
     path = uri.partition("://")[2].partition("?")[0].rstrip("/") if "://" in uri else str(Path(uri).absolute())
     name = path.rpartition("/")[2]
-    for ending in (".tar.gz", ".tgz", ".tar", ".zip", ".onnx", ".pt2", ".pt", ".py"):
+    for ending in (".tar.gz", ".tgz", ".tar", ".zip", ".onnx", ".pt2", ".pt", ".skops", ".py"):
         name = name.removesuffix(ending)
     return name
 

@@ -12,7 +12,7 @@ from everwarm_server.artifacts.source import Source
 from everwarm_server.artifacts.uri import ModelUri
 from everwarm_server.errors import ModelError
 
-_MODEL_SUFFIXES: Final = (".onnx", ".pt2", ".pt", ".py")
+_MODEL_SUFFIXES: Final = (".onnx", ".pt2", ".pt", ".skops", ".py")
 
 
 def fetch(uri: ModelUri, cache_dir: Path, max_bytes: int) -> Path:

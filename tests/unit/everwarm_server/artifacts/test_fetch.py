@@ -248,7 +248,7 @@ def test_an_answer_that_is_no_model_is_named_without_its_signature(site, tmp_pat
 @pytest.mark.parametrize(
     ("path", "body", "sentence"),
     [
-        ("/m.txt", b"1", "ends in 'm.txt'; a single file must end in one of .onnx, .pt2, .pt, .py, .tar,"),
+        ("/m.txt", b"1", "ends in 'm.txt'; a single file must end in one of .onnx, .pt2, .pt, .skops, .py, .tar,"),
         ("/m.zip", zipped(), "The archive m.zip is empty"),
         ("/m.zip", b"1", "The archive m.zip is broken"),
     ],
