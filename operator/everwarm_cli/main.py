@@ -5,6 +5,7 @@
 
 import importlib
 import sys
+from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ from everwarm_cli.errors import CommandError
 from everwarm_cli.options import duration_option
 from everwarm_cli.reproduce import command as reproduce
 from everwarm_cli.traces import command as traces
-from everwarm_cli.up.settings import LoadKind, UpSettings
+from everwarm_cli.up.settings import LoadKind, PolicyKind, UpSettings
 
 app = typer.Typer(
     help="Model serving whose models are warm when the request arrives.",
@@ -24,6 +25,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"everwarm {metadata.version('everwarm')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _everwarm(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    del version
+
 
 app.command("plan")(plan.plan)
 app.command("simulate")(simulate.simulate)
@@ -92,16 +109,20 @@ def up_model(
     concurrency: Annotated[int, typer.Option(min=1, help="Requests that one replica gets at once.")] = 1,
     cpus: Annotated[int, typer.Option(min=0, help="CPUs of each replica, as a pod's limit; 0: all.")] = 1,
     target_p95: Annotated[float, duration_option("The latency objective.", "300ms")] = 0.3,
+    policy: Annotated[PolicyKind, typer.Option(help="Who moves the floor.")] = PolicyKind.HYBRID,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the gateway, on loopback; 0: any.")] = 8080,
     interval: Annotated[float, duration_option("How often to observe and decide.", "2s")] = 2.0,
     window: Annotated[float, duration_option("What one observation looks back on.", "15s")] = 15.0,
     stable_window: Annotated[float | None, duration_option("The autoscaler's; 60s, with a load 10s.")] = None,
-    low_utilization: Annotated[float, duration_option("How long before the floor goes down.", "30s")] = 30.0,
+    low_utilization: Annotated[float, duration_option("Policy paper: idle for so long, one less.", "30s")] = 30.0,
     load: Annotated[LoadKind, typer.Option(help="bursts: send a load from here, answers checked.")] = LoadKind.NONE,
     duration: Annotated[float | None, duration_option("Stop after this long.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the live view.")] = False,
 ) -> None:
-    """Run a model here without Kubernetes: replicas as processes, behind a gateway, with the planner's floor."""
+    """Run a model here without Kubernetes.
+
+    Replicas are processes behind a gateway; the planner moves their floor.
+    """
     from everwarm_cli.up.command import up
 
     settings = UpSettings(
@@ -114,6 +135,7 @@ def up_model(
         concurrency=concurrency,
         cpus=cpus,
         target_p95_seconds=target_p95,
+        policy=policy,
         interval_seconds=interval,
         window_seconds=window,
         stable_window_seconds=stable_window or (10.0 if load is LoadKind.BURSTS else 60.0),

@@ -1,4 +1,4 @@
-"""A command's answer -> JSON or YAML on stdout: the same document in both, null where there is no figure."""
+"""A command's answer on stdout: JSON or YAML, the same document in both; and text for people."""
 
 import json
 import math
@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import yaml
+from rich.console import Console
 
 from everwarm_cli.options import Output
 
@@ -28,3 +29,8 @@ def finite(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value
+
+
+def prose(console: Console, text: str, style: str = "") -> None:
+    """Sentences as they are: wrapped between words on a terminal, and not at all in a file or a pipe."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)

@@ -1,22 +1,38 @@
 """`everwarm plan`: a rate and a latency objective -> how many replicas, and why not fewer. Queueing theory alone."""
 
-import json
 import math
-import sys
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from everwarm_cli import output as outputs
+from everwarm_cli import simulation_options as options
 from everwarm_cli.errors import CommandError
 from everwarm_cli.options import Output, duration_option, rate_option
+from everwarm_cli.prices import Price
 from everwarm_planner import queueing, wording
 from everwarm_planner.queueing import Traffic
 
 _PART = 0.95
 _BEYOND = 2  # rows under and over the answer, to see what one more or fewer does
+_HOURS_PER_MONTH = 730.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: the traffic, within which time 95 % shall be answered, slots and price of a replica."""
+
+    traffic: Traffic
+    p95_seconds: float
+    concurrency: int
+    price: Price
+
+    def usd_per_month(self, replicas: int) -> float:
+        """What so many cost, were they to run all the time."""
+        return replicas * self.price.usd_per_hour * _HOURS_PER_MONTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,49 +86,49 @@ def plan(
     rate: Annotated[float, rate_option("Requests that come, for example 40/s.")],
     p95: Annotated[float, duration_option("What 95 % of the requests shall be answered within.")],
     service_time: Annotated[float, duration_option("Mean time that one request keeps a slot busy.")],
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests that one replica computes at once.")] = 1,
+    concurrency: options.Concurrency = 1,
     variation: Annotated[
         float, typer.Option(min=0, help="Of the service time: its variance over its squared mean; 0: constant.")
     ] = 0.25,
     dispersion: Annotated[
         float, typer.Option(min=0, help="Of the arrivals: variance over mean of the counts per second; 1: Poisson.")
     ] = 1.0,
-    output: Annotated[Output, typer.Option("--output", "-o", help="table or json.")] = Output.TABLE,
+    price: options.Price = options.PRICE,
+    output: options.Format = Output.TABLE,
 ) -> None:
-    """Say how many replicas a rate needs for a latency objective, and what one fewer would do."""
-    traffic = Traffic(rate, service_time, variation, dispersion)
-    least, rows = choices(traffic, p95, concurrency)
-    if output is Output.JSON:
-        sys.stdout.write(json.dumps(_document(traffic, p95, concurrency, least, rows), indent=2) + "\n")
+    """Say how many replicas a rate needs and what they cost.
+
+    By queueing theory, for a latency objective; with what one more or fewer would do.
+    """
+    question = Question(Traffic(rate, service_time, variation, dispersion), p95, concurrency, price)
+    least, rows = choices(question.traffic, p95, concurrency)
+    if output is not Output.TABLE:
+        outputs.write(_document(question, least, rows), output)
         return
-    _print(Console(), traffic, p95, concurrency, least, rows)
+    _print(Console(), question, least, rows)
 
 
-def _document(
-    traffic: Traffic, p95_seconds: float, concurrency: int, least: int, rows: list[Choice]
-) -> dict[str, object]:
-    figures = [{name: _finite(value) for name, value in asdict(row).items()} for row in rows]
+def _document(question: Question, least: int, rows: list[Choice]) -> dict[str, Any]:
     return {
         "replicas": least,
-        "load": traffic.load,
-        "p95_target_seconds": p95_seconds,
-        "concurrency": concurrency,
-        "traffic": asdict(traffic),
-        "choices": figures,
+        "usd_per_month": question.usd_per_month(least),
+        "load": question.traffic.load,
+        "p95_target_seconds": question.p95_seconds,
+        "concurrency": question.concurrency,
+        "traffic": asdict(question.traffic),
+        "price": {"usd_per_replica_hour": question.price.usd_per_hour, "what": question.price.what},
+        "choices": [asdict(row) | {"usd_per_month": question.usd_per_month(row.replicas)} for row in rows],
     }
 
 
-def _finite(value: float) -> float | None:
-    """JSON has no infinity; null says that there is no figure."""
-    return value if math.isfinite(value) else None
-
-
-def _print(
-    console: Console, traffic: Traffic, p95_seconds: float, concurrency: int, least: int, rows: list[Choice]
-) -> None:
-    within = wording.milliseconds(p95_seconds)
-    console.print(f"{wording.replicas(least)} for {traffic.rate_per_second:.4g} requests/s within {within} (p95).\n")
-    table = Table("replicas", "busy", "wait at all", "mean wait", "p95", "", box=None, pad_edge=False)
+def _print(console: Console, question: Question, least: int, rows: list[Choice]) -> None:
+    traffic, within = question.traffic, wording.milliseconds(question.p95_seconds)
+    outputs.prose(
+        console,
+        f"{wording.replicas(least)} for {traffic.rate_per_second:.4g} requests/s within {within} (p95): "
+        f"${question.usd_per_month(least):,.0f} a month.\n",
+    )
+    table = Table("replicas", "busy", "wait at all", "mean wait", "p95", "USD/month", "", box=None, pad_edge=False)
     for row in rows:
         mark = "the fewest" if row.replicas == least else "" if row.fits else "too few"
         table.add_row(
@@ -121,17 +137,19 @@ def _print(
             wording.percent(row.waiting_fraction),
             _time(row.mean_wait_seconds),
             _time(row.p95_seconds),
+            f"{question.usd_per_month(row.replicas):,.0f}",
             mark,
         )
     console.print(table)
-    slots = f"{concurrency} slot{'s' if concurrency > 1 else ''}"
-    console.print(
+    slots = f"{question.concurrency} slot{'s' if question.concurrency > 1 else ''}"
+    outputs.prose(
+        console,
         f"\n{traffic.load:.4g} slots are busy on average ({traffic.rate_per_second:.4g}/s x "
         f"{wording.milliseconds(traffic.service_seconds)}); a replica has {slots}.\n"
         f"Waits after Erlang C, times {traffic.factor:.3g} for arrivals of dispersion {traffic.dispersion:.3g} and "
         f"work of variation {traffic.service_variation:.3g}.\n"
+        f"A replica is {question.price}.\n"
         "Not included: cold starts, and load that changes. See everwarm simulate.",
-        soft_wrap=True,
     )
 
 

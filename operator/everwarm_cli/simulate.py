@@ -70,7 +70,10 @@ def simulate(
     report: options.Report = None,
     output: options.Format = Output.TABLE,
 ) -> None:
-    """Play a load against policies and say what each gives and costs. Equal seeds give equal numbers."""
+    """Play a load against policies: what each gives and costs.
+
+    Equal seeds give equal numbers. Each policy sees the same requests, work and cold starts.
+    """
     options.check(plot, report, min_replicas, max_replicas)
     chosen, windows = policies.asked(policy or (), window or ())
     loads, comparison = modules("simulate", "loads", "comparison")
@@ -108,9 +111,9 @@ def _play(setup: "Setup", chosen: Sequence[Choice], seeds: int, answer: _Answer)
         outputs.write(presentation.document(answer.name, setup, judged), answer.output)
         return
     console = Console()
-    console.print(f"{title}.\n{presentation.played(setup, outcomes[0])}\n", soft_wrap=True, highlight=False)
+    outputs.prose(console, f"{title}.\n{presentation.played(setup, outcomes[0])}\n")
     console.print(presentation.table(console, judged))
-    console.print(f"\n{presentation.note(setup)}", soft_wrap=True, highlight=False)
+    outputs.prose(console, f"\n{presentation.note(setup)}")
 
 
 def _draw(title: str, judged: "list[Judged]", setup: "Setup", answer: _Answer) -> None:

@@ -23,7 +23,7 @@ Windows = Annotated[
     list[str] | None,
     typer.Option("--window", metavar="WINDOW", help=f"Of the policy schedule: '{policies.WINDOW_EXAMPLE}'; repeat it."),
 ]
-Column = Annotated[str | None, typer.Option(help="The series of a file that has several.")]
+Column = Annotated[str | None, typer.Option(metavar="NAME", help="The series of a file that has several.")]
 Scale = Annotated[
     float | None,
     typer.Option(min=1e-6, help="Multiplies the rates of a trace; by default such that a run has a million requests."),

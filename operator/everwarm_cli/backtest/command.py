@@ -90,7 +90,11 @@ def backtest(
     report: options.Report = None,
     output: options.Format = Output.TABLE,
 ) -> None:
-    """Replay a service's past: what each policy would have given and cost, and which to choose."""
+    """Replay a service's past and say which policy to choose.
+
+    What each would have given and cost on the last days, with the days before to learn from; from a file, or from
+    Prometheus by everwarm's metrics or Knative's. Ends with the YAML for spec of the ModelService.
+    """
     options.check(plot, report, min_replicas, max_replicas)
     chosen, windows = policies.asked(policy or (), window or ())
     access, source, comparison = simulate.modules("backtest", "backtest.access", "backtest.source", "comparison")
@@ -120,11 +124,11 @@ def _play(past: "Past", setup: "Setup", chosen: Sequence[Choice], answer: _Answe
         return
     console = Console()
     lines = [f"{title}.", split(setup), presentation.played(setup, outcomes[0]), *past.notes, ""]
-    console.print("\n".join(lines), soft_wrap=True, highlight=False)
+    outputs.prose(console, "\n".join(lines))
     console.print(presentation.table(console, judged, advised.chosen))
-    console.print(f"\n{advised.sentence}", soft_wrap=True, highlight=False, style="bold")
-    console.print("\n".join(advised.doubts), soft_wrap=True, highlight=False)
-    console.print(f"\n{advised.scaling}", end="", soft_wrap=True, highlight=False, markup=False)
+    outputs.prose(console, f"\n{advised.sentence}", "bold")
+    outputs.prose(console, "\n".join(advised.doubts))
+    outputs.prose(console, f"\n{advised.scaling.rstrip()}")
 
 
 def split(setup: "Setup") -> str:

@@ -29,7 +29,10 @@ def reproduce(
     ] = False,
     output: Annotated[Output, output_option()] = Output.TABLE,
 ) -> None:
-    """Redraw every figure and table of Naayini 2024, and say which of its claims hold."""
+    """Redraw the paper's figures and tables; say which claims hold.
+
+    The paper is Naayini 2024, whose Algorithm 1 is the policy paper. Takes a minute, or seconds with --quick.
+    """
     modules = simulate.modules("reproduce", "reproduce.results", "reproduce.claims", "reproduce.files")
     results, claims, files = modules
     style.require("everwarm reproduce")
@@ -45,15 +48,15 @@ def reproduce(
         return
     _print(Console(), found, judged)
     spent = f"{time.monotonic() - begun:.0f} s"
-    Console().print(
-        f"\n{len(names)} files in {directory} after {spent}: begin with {directory / 'index.html'}", soft_wrap=True
+    outputs.prose(
+        Console(), f"\n{len(names)} files in {directory} after {spent}: begin with {directory / 'index.html'}"
     )
 
 
 def _print(console: Console, results: "Results", claims: "list[Claim]") -> None:
     from everwarm_cli.reproduce import pages
 
-    console.print(f"{pages.lead(results, claims)}\n", highlight=False)
+    outputs.prose(console, f"{pages.lead(results, claims)}\n")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for head in ("claim", "paper", "reproduced", "verdict"):
         table.add_column(head, no_wrap=head == "verdict")
@@ -63,7 +66,7 @@ def _print(console: Console, results: "Results", claims: "list[Claim]") -> None:
     console.print(table)
     console.print()
     for claim in claims:
-        console.print(f"{claim.what}: {claim.why}", highlight=False, style="dim")
+        outputs.prose(console, f"{claim.what}: {claim.why}", "dim")
 
 
 def _document(results: "Results", claims: "list[Claim]", directory: Path, names: list[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from everwarm_planner import wording
 
 
 def traces(output: Annotated[Output, output_option()] = Output.TABLE) -> None:
-    """List the traces that ship with everwarm, for --trace of simulate and backtest."""
+    """List the traces that simulate and backtest can play."""
     rows = _rows()
     if output is not Output.TABLE:
         outputs.write(rows, output)

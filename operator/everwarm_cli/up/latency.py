@@ -36,3 +36,11 @@ def quantile(buckets: Buckets, part: float) -> float | None:
         if seen >= rank:
             return _middle_seconds(number)
     raise AssertionError("the ranks end before the counts do")
+
+
+def part_over(buckets: Buckets, limit_seconds: float) -> float | None:
+    """The part of the requests over a limit, 0 to 1; `None` without requests."""
+    total = sum(buckets.values())
+    if total == 0:
+        return None
+    return sum(count for number, count in buckets.items() if number > bucket(limit_seconds)) / total

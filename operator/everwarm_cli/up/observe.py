@@ -28,8 +28,11 @@ class Window:
         self._concurrency = concurrency
         self._readings: deque[Reading] = deque([start])
 
-    def observe(self, reading: Reading, ready_replicas: int) -> Observation | None:
-        """The observation at this reading; `None` if no time has passed since the last one."""
+    def observe(self, reading: Reading, ready_replicas: int, target_seconds: float) -> Observation | None:
+        """The observation at this reading; `None` if no time has passed since the last one.
+
+        Its time is the reading's; what only the fleet knows (replicas that start, how long that takes) is left out.
+        """
         now = reading.gateway.at_seconds
         if now <= self._readings[-1].gateway.at_seconds:
             return None
@@ -38,6 +41,7 @@ class Window:
         while len(self._readings) > 2 and self._readings[1].gateway.at_seconds <= now - self._window_seconds:
             self._readings.popleft()
         first = self._readings[0]
+        latencies = latency.difference(reading.gateway.latencies, first.gateway.latencies)
         span = now - first.gateway.at_seconds
         counted = reading.replicas - first.replicas
         slots = (reading.gateway.ready_seconds - first.gateway.ready_seconds) * self._concurrency
@@ -45,10 +49,11 @@ class Window:
         return Observation(
             at_seconds=now,
             rate_per_second=(reading.gateway.arrivals - first.gateway.arrivals) / span,
-            p95_seconds=latency.quantile(latency.difference(reading.gateway.latencies, first.gateway.latencies), 0.95),
+            p95_seconds=latency.quantile(latencies, 0.95),
             service_seconds=counted.inference_seconds / counted.inferences if counted.inferences > 0 else None,
             cold_start_fraction=min(1.0, counted.cold_starts / counted.requests) if counted.requests > 0 else 0.0,
             utilization=min(1.0, busy / slots) if ready_replicas > 0 and slots > 0 else None,
             ready_replicas=ready_replicas,
             in_flight=float(reading.gateway.in_flight),
+            late_fraction=latency.part_over(latencies, target_seconds),
         )

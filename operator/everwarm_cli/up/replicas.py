@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from everwarm_cli.up.dispatch import Backend, Dispatcher
 from everwarm_cli.up.process import ServerProcess
 
 _POLL_SECONDS = 0.05
+_STARTS = 20  # of which the slowest says how long a replica takes
 
 
 class State(enum.Enum):
@@ -85,6 +87,7 @@ class Fleet:
         self._before_stop = before_stop
         self._replicas: list[Replica] = []
         self._numbers = 0
+        self._starts_seconds: deque[float] = deque(maxlen=_STARTS)
         self._crashes = 0
         self._not_before = 0.0
         self.failure: asyncio.Future[CommandError] = asyncio.get_running_loop().create_future()
@@ -98,6 +101,11 @@ class Fleet:
     def ready(self) -> tuple[Replica, ...]:
         """The replicas that can answer now."""
         return tuple(replica for replica in self._replicas if replica.state is State.READY)
+
+    @property
+    def time_to_ready_seconds(self) -> float | None:
+        """How long the slowest of the last replicas took to be ready; `None` before the first."""
+        return max(self._starts_seconds, default=None)
 
     async def scale_to(self, wanted: int) -> None:
         """Start what is missing; drain what is too many, starting ones and idle ones first."""
@@ -145,6 +153,7 @@ class Fleet:
             ready = await self._until_ready(replica, ending)
             if ready and replica.state is State.STARTING:
                 replica.state, replica.ready_at = State.READY, time.monotonic()
+                self._starts_seconds.append(replica.ready_at - replica.started_at)
                 self._dispatcher.add(replica.backend)
                 self.changed()
             if not ready and not ending.done():

@@ -23,11 +23,14 @@ from everwarm_cli.up.meter import Meter
 from everwarm_cli.up.observe import Reading, Window
 from everwarm_cli.up.replicas import Fleet, Launch, Replica, State
 from everwarm_cli.up.scale import Autoscaler, Limits
-from everwarm_cli.up.settings import LoadKind, UpSettings
+from everwarm_cli.up.settings import LoadKind, PolicyKind, UpSettings
 from everwarm_planner.guardrails import Bounds
 from everwarm_planner.memory import Memory
 from everwarm_planner.observation import MissingObservation, MissingReason, Observation
 from everwarm_planner.plan import Planner
+from everwarm_planner.policies.base import Policy
+from everwarm_planner.policies.fixed import Fixed
+from everwarm_planner.policies.hybrid import Hybrid
 from everwarm_planner.policies.paper import Paper
 
 _SCALE_SECONDS = 1.0
@@ -52,7 +55,7 @@ class Up:
         self._client = client
         self._listener = listener
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self._began = now
+        self._began, self._began_unix = now, time.time()
         self._meter = Meter(now)
         self._ledger = Ledger()
         self._dispatcher = Dispatcher(settings.concurrency, settings.queue_size)
@@ -61,12 +64,7 @@ class Up:
         self._gateway = Gateway(self._dispatcher, self._meter, client, settings.timeout_seconds)
         self._poked = asyncio.Event()
         self._gateway.wake = self._poked.set
-        policy = Paper(
-            settings.target_p95_seconds,
-            settings.concurrency,
-            low_utilization_seconds=settings.low_utilization_seconds,
-        )
-        self._planner = Planner(policy, Bounds(settings.min_replicas, settings.max_replicas))
+        self._planner = planner(settings)
         self._memory = Memory.start(settings.min_replicas)
         self._window = Window(settings.window_seconds, settings.concurrency, Reading(self._meter.read(now), Counts()))
         window = max(1, round(settings.stable_window_seconds))  # it averages over whole seconds
@@ -168,11 +166,23 @@ class Up:
     async def _observe(self) -> Observation | MissingObservation:
         ready = self._fleet.ready
         failure = await scrape.read(self._client, ready, self._ledger)
-        now = time.monotonic()
+        now = self._unix_seconds(time.monotonic())
         if failure is not None:
             return MissingObservation(now, MissingReason.UNREACHABLE, failure)
-        observed = self._window.observe(Reading(self._meter.read(now), self._ledger.total()), len(ready))
-        return observed or MissingObservation(now, MissingReason.STALE, "no time has passed since the last reading")
+        reading = Reading(self._meter.read(time.monotonic()), self._ledger.total())
+        observed = self._window.observe(reading, len(ready), self._settings.target_p95_seconds)
+        if observed is None:
+            return MissingObservation(now, MissingReason.STALE, "no time has passed since the last reading")
+        return replace(
+            observed,
+            at_seconds=self._unix_seconds(observed.at_seconds),
+            starting_replicas=self._fleet.count(State.STARTING),
+            time_to_ready_seconds=self._fleet.time_to_ready_seconds,
+        )
+
+    def _unix_seconds(self, monotonic_seconds: float) -> float:
+        """As the planner wants it, which knows days and weeks; a clock that is set meanwhile changes nothing here."""
+        return self._began_unix + monotonic_seconds - self._began
 
     async def _read_last(self, replica: Replica) -> None:
         await scrape.read(self._client, [replica], self._ledger)
@@ -222,6 +232,19 @@ class Up:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, CommandError):
                 await task
+
+
+def planner(settings: UpSettings) -> Planner:
+    """Who moves the floor."""
+    policy: Policy
+    if settings.policy is PolicyKind.FIXED:
+        policy = Fixed(settings.min_replicas)
+    elif settings.policy is PolicyKind.PAPER:
+        seconds = settings.low_utilization_seconds
+        policy = Paper(settings.target_p95_seconds, settings.concurrency, low_utilization_seconds=seconds)
+    else:
+        policy = Hybrid(settings.target_p95_seconds, settings.concurrency)
+    return Planner(policy, Bounds(settings.min_replicas, settings.max_replicas))
 
 
 class _QuietServer(uvicorn.Server):

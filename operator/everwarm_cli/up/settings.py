@@ -4,6 +4,14 @@ import enum
 from dataclasses import dataclass
 
 
+class PolicyKind(enum.StrEnum):
+    """Who moves the floor; as in a ModelService."""
+
+    HYBRID = "hybrid"
+    PAPER = "paper"
+    FIXED = "fixed"
+
+
 class LoadKind(enum.StrEnum):
     """What sends requests: nothing, or bursts from this process."""
 
@@ -25,10 +33,12 @@ class UpSettings:
         concurrency: requests that one replica gets at once.
         cpus: of each replica, 0 for all of this machine.
         target_p95_seconds: the latency objective.
+        policy: who moves the floor.
         interval_seconds: how often the planner observes and decides.
         window_seconds: the span that one observation looks back on.
         stable_window_seconds: the autoscaler's averaging window, Knative's `window`.
-        low_utilization_seconds: how long utilisation must be low before the floor goes one down.
+        low_utilization_seconds: policy paper: how long utilisation must be low before the floor goes
+            one down.
         timeout_seconds: how long the gateway holds a request that finds no free replica.
         queue_size: requests that the gateway holds at once.
         load: what sends requests.
@@ -46,6 +56,7 @@ class UpSettings:
     concurrency: int = 1
     cpus: int = 1
     target_p95_seconds: float = 0.3
+    policy: PolicyKind = PolicyKind.HYBRID
     interval_seconds: float = 2.0
     window_seconds: float = 15.0
     stable_window_seconds: float = 60.0

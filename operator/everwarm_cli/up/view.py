@@ -26,6 +26,7 @@ _STYLES = {
     Reason.MISSING_DATA: "bold yellow",
     Reason.BOUNDS_CHANGED: "bold magenta",
     Reason.FIXED: "bold blue",
+    Reason.FORECAST: "bold red",
 }
 
 
@@ -110,7 +111,8 @@ def _figures(frame: Frame) -> RenderableType:
 
 
 def _decision(decision: Decision) -> RenderableType:
-    heading = Text.assemble((decision.reason.value, _STYLES[decision.reason]), f"  floor {words.floor(decision)}")
+    style = _STYLES.get(decision.reason, "bold")
+    heading = Text.assemble((decision.reason.value, style), f"  floor {words.floor(decision)}")
     return Group(Rule("now", align="left", style="dim"), heading, Text(decision.sentence))
 
 
@@ -122,7 +124,8 @@ def _log(log: Iterable[Logged], most: int) -> RenderableType:
     grid.add_column()
     for entry in list(log)[::-1][:most]:
         decision = entry.decision
-        moved = Text(f"floor {words.floor(decision)}", style=_STYLES[decision.reason] if decision.changed else "dim")
+        style = _STYLES.get(decision.reason, "bold") if decision.changed else "dim"
+        moved = Text(f"floor {words.floor(decision)}", style=style)
         grid.add_row(
             words.clock(entry.uptime_seconds), moved, Text(decision.sentence, style="" if decision.changed else "dim")
         )

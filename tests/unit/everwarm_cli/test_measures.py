@@ -120,11 +120,11 @@ def totals(
 
 def test_an_observation_compares_now_with_a_window_ago() -> None:
     window = Window(10.0, concurrency=2, start=Reading(totals(0.0), Counts()))
-    window.observe(Reading(totals(5.0, 100, 5.0, 5.0), Counts(50, 50, 5.0, 50)), 1)
-    window.observe(Reading(totals(10.0, 100, 5.0, 10.0), Counts(50, 50, 5.0, 50)), 1)
+    window.observe(Reading(totals(5.0, 100, 5.0, 5.0), Counts(50, 50, 5.0, 50)), 1, 0.3)
+    window.observe(Reading(totals(10.0, 100, 5.0, 10.0), Counts(50, 50, 5.0, 50)), 1, 0.3)
     slow, quick = latency.bucket(0.5), latency.bucket(0.1)
     last = totals(15.0, 140, 17.0, 25.0, in_flight=3, latencies={slow: 1, quick: 39})
-    seen = window.observe(Reading(last, Counts(90, 60, 9.0, 90)), 2)
+    seen = window.observe(Reading(last, Counts(90, 60, 9.0, 90)), 2, 0.3)
     assert seen == Observation(
         at_seconds=15.0,
         rate_per_second=4.0,
@@ -134,16 +134,17 @@ def test_an_observation_compares_now_with_a_window_ago() -> None:
         utilization=12.0 / (20.0 * 2),
         ready_replicas=2,
         in_flight=3.0,
+        late_fraction=1 / 40,
     )
 
 
 def test_without_requests_there_is_no_latency_and_without_replicas_no_utilisation() -> None:
     window = Window(10.0, concurrency=1, start=Reading(totals(0.0), Counts()))
-    assert window.observe(Reading(totals(2.0, in_flight=1, arrivals=1), Counts()), 0) == Observation(
+    assert window.observe(Reading(totals(2.0, in_flight=1, arrivals=1), Counts()), 0, 0.3) == Observation(
         2.0, 0.5, None, None, 0.0, None, 0, 1.0
     )
 
 
 def test_an_instant_that_was_read_already_is_no_new_observation() -> None:
     window = Window(10.0, concurrency=1, start=Reading(totals(3.0), Counts()))
-    assert window.observe(Reading(totals(3.0), Counts()), 1) is None
+    assert window.observe(Reading(totals(3.0), Counts()), 1, 0.3) is None

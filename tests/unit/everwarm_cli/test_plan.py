@@ -2,8 +2,11 @@
 
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+import yaml
 
 from everwarm_cli import main, options
 
@@ -24,20 +27,22 @@ def test_the_table_shows_the_fewest_replicas_and_what_fewer_would_do(
     monkeypatch.setenv("COLUMNS", "100")
     assert run(monkeypatch, *EXAMPLE) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert " ".join(lines[0]) == "3 replicas for 40 requests/s within 380 ms (p95)."
-    assert lines[2] == ["replicas", "busy", "wait", "at", "all", "mean", "wait", "p95"]
-    assert lines[3] == ["1", "200", "%", "100", "%", "no", "end", "no", "end", "too", "few"]
-    assert lines[4] == ["2", "100", "%", "100", "%", "no", "end", "no", "end", "too", "few"]
+    assert " ".join(lines[0]) == "3 replicas for 40 requests/s within 380 ms (p95): $108 a month."
+    assert lines[2] == ["replicas", "busy", "wait", "at", "all", "mean", "wait", "p95", "USD/month"]
+    assert lines[3] == ["1", "200", "%", "100", "%", "no", "end", "no", "end", "36", "too", "few"]
+    assert lines[4] == ["2", "100", "%", "100", "%", "no", "end", "no", "end", "72", "too", "few"]
     assert lines[5][:7] == ["3", "66.7", "%", "44.4", "%", "13.89", "ms"]
     assert lines[5][-2:] == ["the", "fewest"]
 
 
-def test_json_has_the_same_numbers_and_null_where_there_is_none(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_documents_have_the_same_numbers_and_null_where_there_is_none(
+    output: str, read: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, *EXAMPLE, "--concurrency", "2", "-o", "json") == 0
-    document = json.loads(capsys.readouterr().out)
+    assert run(monkeypatch, *EXAMPLE, "--concurrency", "2", "--price", "g5.xlarge/2", "-o", output) == 0
+    document = read(capsys.readouterr().out)
     assert (document["replicas"], document["load"]) == (2, 2.0)
+    assert document["usd_per_month"] == pytest.approx(2 * 0.503 * 730)
     assert document["choices"][0] == {
         "replicas": 1,
         "utilization": 1.0,
@@ -45,6 +50,7 @@ def test_json_has_the_same_numbers_and_null_where_there_is_none(
         "mean_wait_seconds": None,
         "p95_seconds": None,
         "fits": False,
+        "usd_per_month": pytest.approx(0.503 * 730),
     }
     assert [choice["fits"] for choice in document["choices"]] == [False, True, True, True]
 
