@@ -41,6 +41,7 @@ bench: venv ## server and simulator beside their peers and limits; BENCH_FLAGS=-
 	$(BIN)/python -m bench.policies $(BENCH_FLAGS)
 	$(BIN)/python -m bench.quantization $(BENCH_FLAGS)
 	$(BIN)/python -m bench.serving $(BENCH_FLAGS)
+	$(BIN)/python -m bench.batching $(BENCH_FLAGS)
 
 test-cluster: venv ## the real Kubernetes + Knative: needs root, or a KUBECONFIG
 	PYTHONPATH=tests/cluster $(BIN)/python -m harness helm
