@@ -119,7 +119,7 @@ def of_trace(load: Load, name: str, column: str | None, extent: Extent) -> Load:
     """The end of a trace, a shipped one or a file: by default a day, and thinned to a million requests.
 
     Raises:
-        CommandError: there is no such trace, or too much of it.
+        CommandError: there is no such trace.
     """
     own = next((trace.dispersion for trace in shipped.TRACES if trace.name == name), 1.0)
     load = replace(load, source=shipped.read(name, column), dispersion=extent.dispersion or own)
@@ -128,15 +128,24 @@ def of_trace(load: Load, name: str, column: str | None, extent: Extent) -> Load:
     scale = extent.scale
     if scale is None:
         scale = 1.0 if extent.seconds is not None else min(1.0, _REQUESTS / max(1.0, expected))
-    if expected * scale > _MOST_REQUESTS:
-        raise CommandError(
-            f"{wording.duration(seconds)} of {name} are {expected * scale:.2g} requests, too many for one run: "
-            "give a shorter --duration or a smaller --scale.",
-            exit_code=2,
-        )
-    if isinstance(load.source, Requests) and scale > 1:
-        raise CommandError("--scale can't be over 1 where the trace has single requests.", exit_code=2)
     return replace(load, scale=scale).last(seconds)
+
+
+def checked(load: Load, name: str, remedy: str) -> Load:
+    """The load, if it can be played; `remedy` are the options that make it smaller.
+
+    Raises:
+        CommandError: it has no request, or too many, or is to have more single requests than there are.
+    """
+    requests, seconds = load.requests, wording.duration(load.seconds)
+    if requests < 1:
+        raise CommandError(f"No request of {name} lies in the {seconds} to play.", exit_code=2)
+    if requests > _MOST_REQUESTS:
+        many = f"{seconds} of {name} are {requests:.2g} requests, too many for one run"
+        raise CommandError(f"{many}: give a {remedy}.", exit_code=2)
+    if isinstance(load.source, Requests) and load.scale > 1:
+        raise CommandError("--scale can't be over 1 where the trace has single requests.", exit_code=2)
+    return load
 
 
 def per_interval(requests: Requests, horizon_seconds: float) -> Rates:

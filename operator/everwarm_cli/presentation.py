@@ -11,6 +11,7 @@ from rich.text import Text
 
 from everwarm_cli import page
 from everwarm_cli.comparison import Outcome, Setup
+from everwarm_cli.errors import CommandError
 from everwarm_planner import wording
 from everwarm_simulator.report import Interval, interval
 
@@ -36,7 +37,13 @@ class Judged:
 
 
 def judge(outcomes: Sequence[Outcome], setup: Setup) -> list[Judged]:
-    """Each outcome with its cost and whether it met the objective."""
+    """Each outcome with its cost and whether it met the objective.
+
+    Raises:
+        CommandError: there is nothing to judge by: no request came in the time that counts.
+    """
+    if not any(report.requests for report in outcomes[0].reports):
+        raise CommandError("No request came after the first tenth of the time, which is not counted: play more of it.")
     factor = setup.price.usd_per_hour * HOURS_PER_MONTH
     return [
         Judged(

@@ -19,6 +19,7 @@ from everwarm_planner.cost.servers import Nodes, Task
 DEFAULT = "fargate:1x2"
 _LISTED = f"list price of {US_EAST_1.as_of}, {US_EAST_1.region}"
 _TASK = re.compile(r"fargate:(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)", re.ASCII)
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 _NODE = re.compile(r"([a-z][a-z0-9-]*\.[a-z0-9-]+)(?:/(\d+))?", re.ASCII)
 
 
@@ -54,9 +55,9 @@ def price(text: str | float) -> Price:
             share = Nodes(node[1], int(node[2] or 1))
             part = "a node" if share.replicas_per_node == 1 else f"1/{share.replicas_per_node} of a node"
             return Price(servers.replica_usd_per_hour(US_EAST_1, share), f"{part} {share.kind}, {_LISTED}")
-        usd = float(word)
+        usd = float(word) if _NUMBER.fullmatch(word) else math.nan
         if not 0 <= usd < math.inf:
-            raise ValueError("it must be 0 or more")
+            raise ValueError("no number that is 0 or more")
     except ValueError as error:
         examples = "USD per hour (0.05), fargate:1x2, g5.xlarge or m5.xlarge/4"
         raise typer.BadParameter(f"{text!r} is no price of a replica ({error}); write {examples}") from error

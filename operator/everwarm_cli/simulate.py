@@ -80,6 +80,9 @@ def simulate(
     load = loads.Load(pattern, service_time, service_sigma, rate, duration or 3600.0)
     if trace is not None:
         load = loads.of_trace(load, trace, column, loads.Extent(duration, scale, dispersion))
+    load = loads.checked(
+        load, trace or pattern.value, f"shorter --duration or a smaller {'--scale' if trace else '--rate'}"
+    )
     bounds = (concurrency, min_replicas, max_replicas, replicas)
     setup = comparison.Setup(load, slo, cold_start, *bounds, objective, 0.3, windows, interval, price)
     _play(setup, chosen, seeds, _Answer(trace or pattern.value, regret, plot, report, output))

@@ -10,12 +10,11 @@ from everwarm_cli.backtest.history import Measured, Span
 from everwarm_cli.backtest.prometheus import Client
 from everwarm_cli.backtest.question import Question, Work
 from everwarm_cli.errors import CommandError
-from everwarm_cli.loads import Load
+from everwarm_cli.loads import Load, checked
 from everwarm_cli.traces import shipped
 from everwarm_cli.traces.series import Rates, Requests
 from everwarm_planner import wording
 
-_MOST_REQUESTS = 100_000_000  # of a run: 8 GB
 _TEST_SECONDS = 2 * 86_400.0
 _TEST_PART = 1 / 3
 
@@ -73,16 +72,7 @@ def _split(whole: Load, name: str, question: Question) -> Load:
             f"The past of {name} is {known}, so a --test of {wording.duration(test)} leaves nothing to learn from.",
             exit_code=2,
         )
-    load = whole.last(test)
-    if load.requests < 1:
-        raise CommandError(f"No request of {name} lies in the last {wording.duration(test)}: nothing to play.")
-    if load.requests > _MOST_REQUESTS:
-        raise CommandError(
-            f"The test has {load.requests:.2g} requests, too many for one run: "
-            "give a shorter --test or a smaller --scale.",
-            exit_code=2,
-        )
-    return load
+    return checked(whole.last(test), name, "shorter --test or a smaller --scale")
 
 
 def _service_seconds(work: Work, measured: "_Known", notes: list[str]) -> float:
@@ -116,6 +106,8 @@ def _of_trace(name: str, column: str | None) -> _Known:
 def _of_prometheus(question: Question) -> _Known:
     if question.access is None or (question.service is None) == (question.query is None):
         raise CommandError("--prometheus needs either --service NAMESPACE/NAME or --query.", exit_code=2)
+    if question.step_seconds < 1:
+        raise CommandError("--step must be at least 1s.", exit_code=2)
     end = time.time() if question.until is None else question.until.replace(tzinfo=dt.UTC).timestamp()
     end -= end % question.step_seconds
     span = Span(end - question.since_seconds, end, question.step_seconds)

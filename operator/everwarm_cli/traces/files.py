@@ -35,7 +35,8 @@ def opened(path: Path) -> Iterator[Table]:
         except FileNotFoundError as error:
             raise CommandError(f"There is no file {path}.", exit_code=2) from error
         except (OSError, ValueError, EOFError, csv.Error) as error:
-            raise CommandError(f"{path} can't be read: {error}", exit_code=2) from error
+            reason = getattr(error, "strerror", None) or error
+            raise CommandError(f"{path} can't be read: {reason}.", exit_code=2) from error
         yield table
 
 

@@ -2,7 +2,6 @@
 
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,20 +70,32 @@ def test_by_default_a_day_of_a_trace_is_thinned_to_a_million_requests() -> None:
     assert load.dispersion == 4.4
 
 
-def test_who_says_how_much_gets_that_much(tmp_path: Path) -> None:
+def test_who_says_how_much_gets_that_much() -> None:
     load = loads.of_trace(BASE, "servegen-m-large", None, Extent(3600.0, None, 1.5))
     assert (load.seconds, load.scale, load.dispersion) == (3600.0, 1.0, 1.5)
     assert loads.of_trace(BASE, "nab-elb", None, Extent(3600.0, 50.0)).scale == 50.0
 
 
 @pytest.mark.parametrize(
-    ("name", "extent", "sentence"),
+    ("load", "sentence"),
     [
-        ("servegen-m-mid", Extent(10 * 86_400.0), "10 d of servegen-m-mid are .* requests, too many for one run"),
-        ("azure-llm-conv", Extent(600.0, 2.0), "--scale can't be over 1 where the trace has single requests"),
+        (
+            Load(Rates(60.0, [1e6] * 2000), 0.1, 0.3),
+            "1 d 9 h of x are 1.2e.11 requests, too many for one run: give a y",
+        ),
+        (Load(Pattern.POISSON, 0.1, 0.3, 1e6), "1 h of x are 3.6e.09 requests, too many"),
+        (Load(Rates(60.0, [0.0, math.nan]), 0.1, 0.3), "No request of x lies in the 2 min to play"),
+        (
+            Load(Requests([0.0, 1.0]), 0.1, 0.3, scale=2.0),
+            "--scale can't be over 1 where the trace has single requests",
+        ),
     ],
 )
-def test_too_much_is_refused(name: str, extent: Extent, sentence: str) -> None:
+def test_what_can_not_be_played_is_refused(load: Load, sentence: str) -> None:
     with pytest.raises(CommandError, match=sentence) as refused:
-        loads.of_trace(BASE, name, None, extent)
+        loads.checked(load, "x", "y")
     assert refused.value.exit_code == 2
+
+
+def test_what_can_be_played_is_left_as_it_is() -> None:
+    assert loads.checked(BASE, "x", "y") is BASE

@@ -107,6 +107,12 @@ def assert_self_contained(text: str, figures: int) -> None:
         (["--trace", "none.csv"], 2, "everwarm: There is no file none.csv."),
         (["--trace", "none"], 2, "everwarm: There is no file and no shipped trace 'none'"),
         (["--objective", "95"], 2, "'95' is no part of all requests; write for example 95% or 0.99"),
+        (["--trace", "."], 2, "everwarm: . can't be read: Is a directory."),
+        (
+            ["--rate", "100000000/s"],
+            2,
+            "requests, too many for one run: give a shorter --duration or a smaller --rate.",
+        ),
         (["--plot", "runs.doc"], 2, "everwarm: --plot runs.doc can't be written: its name must end with .png"),
         (["--plot", "nowhere/runs.png"], 2, "can't be written: there is no folder nowhere"),
         (["--report", "runs.pdf"], 2, "--report runs.pdf can't be written: its name must end with .html"),

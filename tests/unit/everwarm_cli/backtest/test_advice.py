@@ -9,6 +9,7 @@ import yaml
 from everwarm_cli import presentation
 from everwarm_cli.backtest import advice
 from everwarm_cli.comparison import Outcome, Setup
+from everwarm_cli.errors import CommandError
 from everwarm_cli.loads import Load
 from everwarm_cli.options import Pattern
 from everwarm_cli.policies import WINDOW_EXAMPLE, choice, windows
@@ -121,3 +122,9 @@ def test_fixed_is_what_theory_says_of_the_highest_interval_known(peak: float, ex
 
 def test_without_history_fixed_goes_by_the_mean() -> None:
     assert advice.fixed_replicas(Setup(Load(Pattern.POISSON, 0.1, 0.47, 10.0), 0.3, 30.0)) == 2
+
+
+def test_without_a_request_nobody_is_judged() -> None:
+    nothing = Outcome(choice("kpa"), [replace(REPORT, requests=0, attainment=float("nan"))], RUN)
+    with pytest.raises(CommandError, match="No request came after the first tenth of the time"):
+        presentation.judge([nothing], SETUP)

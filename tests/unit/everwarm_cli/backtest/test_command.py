@@ -114,6 +114,8 @@ def test_a_prometheus_says_the_work_and_the_dispersion_too(
         (["--trace", "nab-elb", "--service-time", "1s", "--test", "20d"], 2, "of 20 d leaves nothing to learn from"),
         (["--trace", "servegen-m-mid", "--service-time", "1s"], 2, "too many for one run: give a shorter --test"),
         (["--trace", "nab-elb", "--http-config", "none"], 2, "whose past"),
+        (["--prometheus", URL, "--service", "a/b", "--step", "100ms"], 2, "--step must be at least 1s."),
+        (["--trace", "azure-llm-code", "--scale", "3", "--service-time", "1s"], 2, "--scale can't be over 1 where"),
         (["--trace", "nab-elb", "--until", "yesterday"], 2, "'yesterday' does not match the formats"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
