@@ -46,10 +46,14 @@ _WANTED: Final = frozenset(
         b"content-length",
         b"grpc-timeout",
         b"inference-header-content-length",
+        b"traceparent",
         b"transfer-encoding",
         b"x-b3-traceid",
+        b"x-envoy-expected-rq-timeout-ms",
         b"x-request-id",
         b"x-request-start",
+        b"x-request-timeout-ms",
+        b"x-tenant-id",
     }
 )
 # Subclasses before their bases.

@@ -35,6 +35,7 @@ class Model:
         finally:
             (self.directory / "ended").touch()
 """
+END = b"\r\n0\r\n\r\n"
 PATH = "/v2/models/counter/generate_stream"
 
 
@@ -78,8 +79,7 @@ def test_an_event_is_there_as_soon_as_its_answer(start_server: Any, counter: Pat
         assert time.monotonic() - start < 1.5
         assert b"200 OK" in head
         assert b"content-type: text/event-stream; charset=utf-8\r\n" in head
-        read_until(connection, b'"i":1}\n\n')
-        read_until(connection, b"0\r\n\r\n")
+        assert b'"i":1}\n\n' in read_until(connection, END)
     assert server.metric("everwarm_requests_total", code="200") == 1
 
 
@@ -89,8 +89,18 @@ def test_a_client_that_leaves_frees_the_thread(start_server: Any, counter: Path)
         read_until(connection, b'"i":0}')
     server.until((counter / "ended").exists)
     with stream(server, 1) as connection:
-        read_until(connection, b"0\r\n\r\n")
+        read_until(connection, END)
     assert server.metric("everwarm_requests_total", code="499") == 1
+
+
+def test_a_deadline_ends_the_stream_and_frees_the_thread(start_server: Any, counter: Path) -> None:
+    server = start_server(counter, concurrency=1)
+    body = {"n": 1_000_000, "parameters": {"pause_seconds": 0.05}}
+    reply = server.ask("POST", PATH, body, {"X-Request-Timeout-Ms": "500"})
+    last = json.loads(reply.body.rpartition(b"data: ")[2])
+    assert (reply.code, last) == (200, {"error": "The deadline of this request came before the end of its answer."})
+    server.until((counter / "ended").exists)
+    assert server.metric("everwarm_requests_total", code="504") == 1
 
 
 def test_a_client_that_does_not_read_holds_the_model_back(start_server: Any, counter: Path) -> None:
@@ -111,8 +121,9 @@ def test_a_stream_in_progress_ends_before_the_server_does(start_server: Any, cou
     with stream(server, 4, pause_seconds=0.5) as connection:
         read_until(connection, b'"i":0}')
         server.terminate()
-        assert b'"error"' not in read_until(connection, b'"i":3}')
-        read_until(connection, b"0\r\n\r\n")
+        rest = read_until(connection, END)
+        assert b'"i":3}' in rest
+        assert b'"error"' not in rest
     assert server.wait() == 0
 
 
@@ -121,6 +132,5 @@ def test_a_stream_that_takes_too_long_is_told_that_the_server_stops(start_server
     with stream(server, 100, pause_seconds=0.2) as connection:
         read_until(connection, b'"i":0}')
         server.terminate()
-        rest = read_until(connection, b'"error"') + read_until(connection, b"0\r\n\r\n")
-        assert b"The server stopped before the model had answered" in rest
+        assert b"The server stopped before the model had answered" in read_until(connection, END)
     assert server.wait() == 1
