@@ -94,6 +94,7 @@ class Application:
             max_message_bytes=self._settings.max_body_bytes,
             connection_seconds=self._settings.grpc_connection_seconds,
             shutdown_seconds=self._settings.shutdown_seconds,
+            watch=self._watch,
         )
 
     def _open(self, source: Source) -> DataPlane:
