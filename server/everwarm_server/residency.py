@@ -136,7 +136,7 @@ class Residency:
         plane.close()
         self._metrics.retire(plane.name, plane.metrics)
         if was_loaded:
-            await asyncio.to_thread(free)
+            await asyncio.to_thread(free, thoroughly=self._metrics.in_flight == 0)
         self._sizes_bytes.pop(plane, None)
 
 
@@ -145,14 +145,19 @@ async def _until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(TICK_SECONDS)
 
 
-def free() -> None:
+def free(*, thoroughly: bool) -> None:
     """Give what closed models held back to the kernel; takes a moment, so call it in a thread.
 
-    What was there at the start is frozen (app.py), models among them, so a plain collection would not look at it; and
-    glibc keeps what is freed for itself until it is told.
+    A collection holds the interpreter's lock. What was there at the start is frozen (app.py), models among them; to look
+    at it, too, takes 0.1 s, for which everybody else waits.
+
+    Args:
+        thoroughly: look at that, too.
     """
-    gc.unfreeze()
+    if thoroughly:
+        gc.unfreeze()
     gc.collect()
-    gc.freeze()
+    if thoroughly:
+        gc.freeze()
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+        ctypes.CDLL(None).malloc_trim(0)  # glibc keeps what is freed for itself until it is told
