@@ -237,11 +237,14 @@ class Admission:
         self._workers.close()
 
     def _compute(self, batch: Batch[Ticket]) -> Computed:
-        computed = self.batching.compute(batch)
-        for ticket, result in zip(batch.items, computed.results, strict=True):
-            if isinstance(ticket, Part) and isinstance(result, Run):
-                ticket.computed(result)
-        return computed
+        try:
+            computed = self.batching.compute(batch)
+            for ticket, result in zip(batch.items, computed.results, strict=True):
+                if isinstance(ticket, Part) and isinstance(result, Run):
+                    ticket.computed(result)
+            return computed
+        except BaseException as error:  # noqa: BLE001 - those who wait get it, and the thread lives on
+            return Computed([error] * len(batch.items), 0.0, 1)
 
     def ended(self, batch: Batch[Ticket], computed: Computed) -> None:
         """A batch is computed; told by the workers."""

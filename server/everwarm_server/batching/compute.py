@@ -178,6 +178,8 @@ class Together:
     def compute(self, jobs: Sequence[Job]) -> Computed:
         """All jobs, in their order."""
         results = self._results(jobs)
+        if self._calls > 1 and not self._not_rows:
+            _LOG.info("A batch failed, so its halves were tried apart", extra={"calls": self._calls})
         return Computed(results, self._seconds, self._calls, None, self._not_rows)
 
     def _results(self, jobs: Sequence[Job]) -> Sequence[Result]:
@@ -192,7 +194,6 @@ class Together:
                 return [self._alone(job) for job in jobs]
         if not self._retry:
             return _shared(run, jobs)
-        _LOG.warning("A batch failed; its halves are tried apart", extra={"requests": len(jobs)})
         half = len(jobs) // 2
         return [*self._results(jobs[:half]), *self._results(jobs[half:])]
 

@@ -124,7 +124,8 @@ class Batching:
             )
         if computed.trial is not None:
             self._tried(computed.trial)
-        if computed.calls == 1:
+        first = computed.results[0]
+        if computed.calls == 1 and not (isinstance(first, BaseException) or getattr(first, "error", None)):
             self.cost.add(batch.rows, computed.seconds)
             if self.learned is not None and self.is_on:
                 self.learned.computed(batch.rows, computed.seconds)

@@ -72,11 +72,12 @@ def cut(outputs: Mapping[str, Array], rows: Iterable[int]) -> list[dict[str, Arr
     for name, array in outputs.items():
         if array.ndim == 0 or array.shape[0] != total:
             raise NotRows(f"the output {name!r} has the shape {list(array.shape)} for a batch of {total} rows")
-    found = []
-    start = 0
-    for number in counts:
-        found.append({name: array[start : start + number] for name, array in outputs.items()})
-        start += number
+    found: list[dict[str, Array]] = [{} for _ in counts]
+    for name, array in outputs.items():
+        start = 0
+        for part, number in zip(found, counts, strict=True):
+            part[name] = array[start : start + number]
+            start += number
     return found
 
 

@@ -1,9 +1,10 @@
-"""What waits of each tenant, and whose turn it is: start-time fair queueing by rows, within one the earliest deadline.
+"""What waits of each tenant, and whose turn it is: fair between tenants by rows, and within one who is due first.
 
 Goyal, Vin, Cheng: Start-time Fair Queueing, SIGCOMM 1996: every tenant has a start tag, whoever has the smallest is
-served next, and what it was served is added to its tag. So of two tenants that both wait, neither gets more rows than
-the other by more than the largest batch. A tenant that comes (back) starts at the virtual time, the start tag last
-served: it neither saves up what it did not use nor pays for what the others used alone.
+served next, and what it was served is added to its tag. So of two tenants that both wait, neither gets ahead of the
+other by more than the most that each is served at once; and by one batch more, since others of the same bucket fill a
+batch out of their turn, for which they pay by their tag. A tenant that comes (back) starts at the virtual time, the
+start tag last served: it neither saves up what it did not use nor pays for what the others used alone.
 """
 
 import heapq
@@ -11,6 +12,7 @@ import math
 from collections.abc import Hashable
 from typing import Any, Final
 
+PATIENT_SECONDS: Final = 10.0  # after its arrival who names no deadline, or a later one, is taken to be due
 COMPACT_ENTRIES: Final = 64  # fewer stale entries of heaps are not worth looking for
 REMEMBERED_TENANTS: Final = 1024  # whose tags are kept while they have nothing here
 
@@ -46,9 +48,14 @@ class Item:
         self.number = 0
         self.waits = False
 
+    @property
+    def due_seconds(self) -> float:
+        """When its turn should have come. Who is patient is not overtaken for ever by who is not."""
+        return min(self.deadline_seconds, self.arrived_seconds + PATIENT_SECONDS)
+
     def is_before(self, other: "Item") -> bool:
         """Whether it is due earlier, or as early and came first."""
-        return (self.deadline_seconds, self.number) < (other.deadline_seconds, other.number)
+        return (self.due_seconds, self.number) < (other.due_seconds, other.number)
 
 
 class Tenant:
@@ -64,11 +71,11 @@ class Tenant:
 
     def add(self, item: Item) -> None:
         """It may be taken from now on."""
-        heapq.heappush(self.heaps.setdefault(item.bucket, []), (item.deadline_seconds, item.number, item))
+        heapq.heappush(self.heaps.setdefault(item.bucket, []), (item.due_seconds, item.number, item))
         self.ready += 1
 
     def first(self, bucket: Hashable | None) -> Any:
-        """The item of a bucket with the earliest deadline, the oldest among equals; None if there is none."""
+        """The item of a bucket that is due first, the oldest among equals; None if there is none."""
         heap = self.heaps.get(bucket)
         while heap:
             if heap[0][2].waits:
@@ -145,9 +152,9 @@ class Tenants:
         tenant.start_tag += rows
 
     def ahead_rows(self, item: Item) -> int:
-        """Rows of items of the same tenant that may be taken and have no later deadline."""
+        """Rows of items of the same tenant that may be taken and are due no later."""
         tenant = self._active.get(item.tenant)
         if tenant is None:
             return 0
         entries = (entry for heap in tenant.heaps.values() for entry in heap)
-        return sum(e[2].rows for e in entries if e[2].waits and e[0] <= item.deadline_seconds)
+        return sum(e[2].rows for e in entries if e[2].waits and e[0] <= item.due_seconds)

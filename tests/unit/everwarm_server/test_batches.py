@@ -237,6 +237,19 @@ async def test_one_poisoned_row_fails_alone(bad: float, kind: type[Exception], s
     assert len(served.model.calls) == 1 + 1 + 2 * 3, "2 log2(8) more calls"
 
 
+async def test_a_thread_survives_whatever_goes_wrong_with_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    served = Served()
+    monkeypatch.setattr("everwarm_server.batching.rows.joined", lambda _: 1 / 0)
+    await served.busy()
+    served.ask(1.0)
+    served.ask(2.0)
+    await served.settled()
+    served.model.let_go()
+    await asyncio.wait(served.answers)
+    served.ask(3.0)
+    assert kinds(await served.told()) == [ZeroDivisionError, ZeroDivisionError, [6.0]]
+
+
 async def test_a_model_that_must_not_be_asked_again_fails_for_all_of_the_batch() -> None:
     served = Served(Options(mode="on", max_rows=8, retry=False))
     await served.busy()

@@ -1,4 +1,4 @@
-"""Start-time fair queueing's bound: of tenants that always have something, none gets more than a batch ahead."""
+"""Start-time fair queueing's bound, with batches that others fill: none gets ahead by more than three of them."""
 
 from itertools import pairwise
 
@@ -27,7 +27,7 @@ def item(rows: int, bucket: str, tenant: str) -> Item:
     sizes=st.dictionaries(st.sampled_from("abc"), st.tuples(st.integers(1, 8), st.sampled_from("xy")), min_size=2),
     batches=st.integers(10, 40),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_tenants_that_always_want_more_get_as_much(sizes: dict[str, tuple[int, str]], batches: int) -> None:
     former: Former[Item] = Former(Rules())
     got = dict.fromkeys(sizes, 0)
@@ -42,4 +42,4 @@ def test_tenants_that_always_want_more_get_as_much(sizes: dict[str, tuple[int, s
             got[one.tenant] += one.rows
             former.add(item(one.rows, str(one.bucket), one.tenant))
         for less, more in pairwise(sorted(got.values())):
-            assert more - less <= 2 * Rules.max_rows
+            assert more - less <= 3 * Rules.max_rows

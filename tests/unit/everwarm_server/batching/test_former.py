@@ -98,6 +98,15 @@ def test_the_earliest_deadline_goes_first_and_what_has_none_goes_last() -> None:
     assert drained(held) == ["cb", "ad"]
 
 
+def test_who_names_no_deadline_is_not_overtaken_for_ever() -> None:
+    held = former(max_rows=1)
+    held.add(Row("p", arrived=0.0))
+    for number in range(100):
+        held.add(Row("d", arrived=0.1 * number, deadline=0.1 * number + 1.0))
+    order = "".join(drained(held, now=0.5))
+    assert order.index("p") == 90, "before those that are due ten seconds after it came"
+
+
 def test_what_is_over_its_deadline_is_given_back_and_not_computed() -> None:
     held = former()
     for name, deadline in zip("abc", [1.0, 3.0, 2.0], strict=True):
