@@ -183,8 +183,16 @@ class DataPlane:
         return self.metrics.in_flight > 0 or self.admission.running > 0
 
     def close(self) -> None:
-        """Free the model, unless an inference still uses it."""
+        """End it all."""
+        self.stop()
+        self.free()
+
+    def stop(self) -> None:
+        """Compute nothing any more but what waits."""
         self.admission.close()
+
+    def free(self) -> None:
+        """Free the model, unless an inference still uses it; after `stop`, from any thread."""
         if self._runtime is not None and self.admission.running == 0:
             self._runtime.close()
 

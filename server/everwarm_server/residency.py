@@ -132,11 +132,10 @@ class Residency:
                 await _until(lambda: not plane.in_use)
         except TimeoutError:
             _LOG.warning("Closed with requests unanswered", extra={"model": plane.name, "version": plane.version})
-        was_loaded = plane.is_loaded
-        plane.close()
+        plane.stop()
         self._metrics.retire(plane.name, plane.metrics)
-        if was_loaded:
-            await asyncio.to_thread(free, thoroughly=self._metrics.in_flight == 0)
+        if plane.is_loaded:
+            await asyncio.to_thread(_free, plane, thoroughly=self._metrics.in_flight == 0)
         self._sizes_bytes.pop(plane, None)
 
 
@@ -145,15 +144,20 @@ async def _until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(TICK_SECONDS)
 
 
-def free(*, thoroughly: bool) -> None:
-    """Give what closed models held back to the kernel; takes a moment, so call it in a thread.
+def _free(plane: DataPlane, *, thoroughly: bool) -> None:
+    """Close a model, and give what it held back to the kernel; takes a moment, so it runs in a thread.
 
-    A collection holds the interpreter's lock. What was there at the start is frozen (app.py), models among them; to look
-    at it, too, takes 0.1 s, for which everybody else waits.
+    A collection holds the interpreter's lock. What was there at the start is frozen (app.py), models among them; to
+    look at it, too, takes 0.1 s, for which everybody else waits.
 
     Args:
+        plane: the model; its own code may fail or take its time.
         thoroughly: look at that, too.
     """
+    try:
+        plane.free()
+    except Exception:  # noqa: BLE001 - it is the model's code; the server goes on
+        _LOG.exception("The model failed to close", extra={"model": plane.name, "version": plane.version})
     if thoroughly:
         gc.unfreeze()
     gc.collect()

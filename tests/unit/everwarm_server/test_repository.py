@@ -20,6 +20,9 @@ from everwarm_server.transport.http import Unwatched
 ALL = Policy(latest=None)
 LIMITS = Limits(close_seconds=5.0, wait_seconds=5.0, waiting=3)
 
+# With a budget of memory, models that lie elsewhere are cold at the start.
+BUDGET = replace(LIMITS, memory_bytes=250)
+
 
 class FakeRuntime:
     """Says its number, which counts all loads of a test."""
@@ -28,7 +31,6 @@ class FakeRuntime:
     only_computes = True
     takes_parameters = True
     streams = False
-    takes_parameters = False
     weights_bytes = 0
 
     def __init__(self, source: Source, number: int) -> None:
@@ -286,6 +288,20 @@ async def test_an_unloaded_model_is_gone_when_its_last_request_is_answered_and_c
     repository.close()
 
 
+async def test_a_model_that_fails_to_close_holds_nobody_up(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = Models(model("m"), limits=BUDGET, sizes_bytes=200)
+    repository = await models.start()
+    await number(repository.find("m"))
+    monkeypatch.setattr(models.runtimes[0], "close", lambda: 1 / 0)
+    await repository.unload("m")
+    assert "The model failed to close" in caplog.text
+    await repository.load("m")  # its memory counts no more
+    assert await number(repository.find("m")) == 1
+    repository.close()
+
+
 async def test_counts_outlive_the_version_that_counted() -> None:
     models = Models(model("m"))
     repository = await models.start()
@@ -313,10 +329,6 @@ async def test_a_model_that_is_not_listed_is_not_found(call: str) -> None:
     with pytest.raises(ModelNotFound, match="'x'"):
         await getattr(repository, call)("x")
     repository.close()
-
-
-# With a budget of memory, models that lie elsewhere are cold at the start.
-BUDGET = replace(LIMITS, memory_bytes=250)
 
 
 async def test_a_cold_model_is_loaded_once_for_all_who_ask_for_it() -> None:
