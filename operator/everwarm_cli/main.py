@@ -123,8 +123,6 @@ def up_model(
 
     Replicas are processes behind a gateway; the planner moves their floor.
     """
-    from everwarm_cli.up.command import up
-
     settings = UpSettings(
         model_uri=(uri := serve.model_uri(model)),
         model_name=name or serve.model_name(uri),
@@ -144,7 +142,7 @@ def up_model(
         duration_seconds=duration,
         plain=plain,
     )
-    up(settings, Console(), Console(stderr=True))
+    importlib.import_module("everwarm_cli.up.command").up(settings, Console(), Console(stderr=True))
 
 
 def main() -> None:
