@@ -63,7 +63,7 @@ class Passes:
         self._telemetry = telemetry
         self._leads = leads
         self._clock = clock
-        self._reconciler = Reconciler(kube, waker, settings.server_image, telemetry, instance)
+        self._reconciler = Reconciler(kube, waker, settings, telemetry, instance)
         self._requested: set[Key] = set()
         self._wake = asyncio.Event()
         self._ended_at: float | None = None

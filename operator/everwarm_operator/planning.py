@@ -11,7 +11,6 @@ from everwarm_planner.budget import Budget
 from everwarm_planner.decision import Decision, Reason
 from everwarm_planner.guardrails import Bounds
 from everwarm_planner.memory import Memory
-from everwarm_planner.observation import MissingObservation, Observation
 from everwarm_planner.pace import Pace
 from everwarm_planner.plan import Planner
 from everwarm_planner.policies.base import Policy
@@ -36,8 +35,12 @@ def objective(spec: Spec) -> Objective:
     return Objective(spec.slo.p95_milliseconds / 1000, 0.95)
 
 
-def planner(spec: Spec) -> Planner:
+def planner(spec: Spec, window_seconds: float) -> Planner:
     """The planner that a spec asks for.
+
+    Args:
+        spec: of a ModelService.
+        window_seconds: what an observation covers; before one was seen in full, none lowers a floor.
 
     Raises:
         InvalidSpec: the API server could not see what is wrong: a cron expression, the name of a time zone.
@@ -51,6 +54,7 @@ def planner(spec: Spec) -> Planner:
                 most_up=scaling.pace.max_step_up,
                 most_down=scaling.pace.max_step_down,
                 cool_down_seconds=float(scaling.pace.cool_down_seconds),
+                settle_seconds=window_seconds,
             ),
             budget=_budget(scaling),
         )
@@ -58,16 +62,8 @@ def planner(spec: Spec) -> Planner:
         raise InvalidSpec(f"spec.scaling can't be followed: {error}") from error
 
 
-def decide(
-    service: ModelService, observation: Observation | MissingObservation, memory: Memory, facts: ServiceFacts
-) -> tuple[Decision, Memory]:
-    """What the planner says; while scaling is paused, what stands.
-
-    Raises:
-        InvalidSpec: see `planner`.
-    """
-    if service.spec.scaling.mode != "Paused":
-        return planner(service.spec).decide(observation, memory)
+def paused(memory: Memory, facts: ServiceFacts) -> tuple[Decision, Memory]:
+    """What stands, as the decision of a service whose scaling is paused."""
     routed = [part for part in plan(0, facts.revisions) if part.percent > 0]
     floor = sum(part.live for part in routed) if routed else memory.floor
     sentence = f"Scaling is paused: the floor stays at {floor}."

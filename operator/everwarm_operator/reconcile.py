@@ -24,6 +24,7 @@ from everwarm_operator.floor import Leftover, RevisionPlan, Target
 from everwarm_operator.kube import Kube
 from everwarm_operator.observe import Readings
 from everwarm_operator.resources import knative
+from everwarm_operator.settings import Settings
 from everwarm_operator.telemetry import Telemetry
 from everwarm_operator.wake import Waker
 from everwarm_planner.history import Series
@@ -74,15 +75,16 @@ class Reconciler:
     Args:
         kube: the cluster.
         waker: who wakes revisions.
-        server_image: of services that name none.
+        settings: the image of services that name none, and the window of an observation.
         telemetry: where to count.
         instance: name of this process, for events.
     """
 
-    def __init__(self, kube: Kube, waker: Waker, server_image: str, telemetry: Telemetry, instance: str) -> None:
+    def __init__(self, kube: Kube, waker: Waker, settings: Settings, telemetry: Telemetry, instance: str) -> None:
         self._kube = kube
         self._waker = waker
-        self._server_image = server_image
+        self._server_image = settings.server_image
+        self._window_seconds = settings.window_seconds
         self._telemetry = telemetry
         self._instance = instance
         self._states: dict[str, _State] = {}
@@ -139,10 +141,14 @@ class Reconciler:
         observation = observe.of(
             known.readings, (wanted.metadata.namespace, wanted.metadata.name), facts, target_seconds
         )
+        planner = planning.planner(spec, self._window_seconds)
         memory = state.memory or planning.remembered(wanted, old, facts)
         if known.past is not None:
-            memory = planning.planner(spec).learn(known.past, memory)
-        decision, memory = planning.decide(wanted, observation, memory, facts)
+            memory = planner.learn(known.past, memory)
+        if spec.scaling.mode == "Paused":
+            decision, memory = planning.paused(memory, facts)
+        else:
+            decision, memory = planner.decide(observation, memory)
         plans = floor.plan(decision.floor, facts.revisions)
         state.progress = state.look_back(plans, now)
         observed = report.published(old, observation, rfc3339(now))

@@ -67,7 +67,11 @@ CASES: dict[str, tuple[dict[str, Any], Planner]] = {
 
 @pytest.mark.parametrize(("changes", "planner"), CASES.values(), ids=CASES.keys())
 def test_a_spec_names_its_planner(changes: dict[str, Any], planner: Planner) -> None:
-    assert planning.planner(spec(**changes)) == planner
+    assert planning.planner(spec(**changes), 60.0) == planner
+
+
+def test_a_floor_is_lowered_after_a_whole_window_was_seen() -> None:
+    assert planning.planner(spec(), 10.0).pace == Pace(settle_seconds=10.0)
 
 
 @pytest.mark.parametrize(
@@ -81,4 +85,4 @@ def test_a_spec_names_its_planner(changes: dict[str, Any], planner: Planner) -> 
 )
 def test_what_the_api_server_can_not_see_is_said(window: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidSpec, match=f"spec.scaling can't be followed: {sentence}"):
-        planning.planner(spec(scaling={"schedule": [window]}))
+        planning.planner(spec(scaling={"schedule": [window]}), 60.0)
