@@ -37,7 +37,7 @@ class _Latest(BaseModel):
     latest: PositiveInt
 
 
-class _Entry(BaseModel):
+class Entry(BaseModel):
     """One entry of the list."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -116,7 +116,7 @@ def _same(known: ModelSpec, spec: ModelSpec, path: Path) -> ModelSpec:
     return replace(known, default=known.default or spec.default)
 
 
-def _entries(path: Path) -> list[_Entry]:
+def _entries(path: Path) -> list[Entry]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -129,16 +129,16 @@ def _entries(path: Path) -> list[_Entry]:
     return [_entry(table, index, path) for index, table in enumerate(tables, 1)]
 
 
-def _entry(table: Any, index: int, path: Path) -> _Entry:
+def _entry(table: Any, index: int, path: Path) -> Entry:
     try:
-        return _Entry.model_validate(table)
+        return Entry.model_validate(table)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"][:1]) or "it"
         raise ModelError(f"Entry {index} of [[models]] in {path} is wrong: {where}: {first['msg']}.") from error
 
 
-def _spec(entry: _Entry, directory: Path, defaults: Source) -> ModelSpec:
+def _spec(entry: Entry, directory: Path, defaults: Source) -> ModelSpec:
     uri = entry.uri or entry.name
     base = replace(
         defaults,
