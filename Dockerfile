@@ -52,7 +52,7 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --whe
 
 # ---- the server
 FROM builder AS server-dependencies
-ARG SERVER_EXTRAS=server,onnx,store
+ARG SERVER_EXTRAS=server,grpc,onnx,store
 RUN python3 requirements.py "$SERVER_EXTRAS" > requirements.txt \
     && python3 -m venv --without-pip /opt/venv \
     && /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-compile -r requirements.txt \

@@ -31,6 +31,9 @@ def main(arguments: Sequence[str]) -> int:
 
     try:
         return app.run(settings, start_seconds, plan, loads)
+    except server_settings.SettingsError as error:
+        sys.stderr.write(f"everwarm: {error}\n")
+        return 2
     except OSError as error:
         sys.stderr.write(f"everwarm: can't listen on {settings.host}: {error}\n")
         return 1

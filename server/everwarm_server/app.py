@@ -20,7 +20,7 @@ from everwarm_server.catalogue import Source, StartPlan
 from everwarm_server.dataplane import DataPlane
 from everwarm_server.loading import Loaded
 from everwarm_server.repository import Repository
-from everwarm_server.settings import Settings
+from everwarm_server.settings import Settings, SettingsError
 from everwarm_server.telemetry.metrics import Metrics
 from everwarm_server.telemetry.watch import Watch
 from everwarm_server.transport.inference import Inference
@@ -84,7 +84,10 @@ class Application:
             self._closed_last.append(Listener(metrics_only(self._metrics), socket, 0.0, limits))
 
     def _grpc(self, port: int) -> "GrpcListener":
-        from everwarm_server.transport.grpc.listener import GrpcListener  # 0.1 s that HTTP alone does not need
+        try:
+            from everwarm_server.transport.grpc.listener import GrpcListener  # 0.1 s that HTTP alone does not need
+        except ModuleNotFoundError as error:
+            raise SettingsError(f"GRPC_PORT needs {error.name}: pip install 'everwarm[grpc]'.") from error
 
         return GrpcListener(
             (self._settings.host, port),

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from everwarm_server import InvalidInput
+from everwarm_server import InvalidInput, errors
 from everwarm_server.runtime import model_toml
 from everwarm_server.runtime.load import LoadOptions, load
+from everwarm_server.transport.grpc.status import status
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = (ROOT / "docs" / "reference" / "models.md").read_text()
@@ -24,6 +25,14 @@ def block(language: str, section: str) -> str:
 @pytest.mark.parametrize("text", re.findall(r"```toml\n(.*?)```", MODELS, re.DOTALL))
 def test_each_model_toml_of_the_reference_is_read(text: str) -> None:
     model_toml.parse(text)
+
+
+def test_the_reference_has_the_codes_of_all_errors() -> None:
+    text = (ROOT / "docs" / "reference" / "protocols.md").read_text()
+    told = dict(re.findall(r"^\| (\w+) \| (\d+ \| [A-Z_]+) \|$", text, re.MULTILINE))
+    kinds = {kind.__name__: kind for kind in vars(errors).values() if isinstance(kind, type)}
+    ended = {name: status(kind("Text.")) for name, kind in kinds.items() if name != "ServingError"}
+    assert told == {name: f"{each.http_code} | {each.code.name}" for name, each in ended.items()}
 
 
 def test_the_model_toml_of_the_reference_is_read() -> None:
