@@ -45,12 +45,13 @@ class Window:
         span = now - first.gateway.at_seconds
         counted = reading.replicas - first.replicas
         slots = (reading.gateway.ready_seconds - first.gateway.ready_seconds) * self._concurrency
+        served = sum(latencies.values())
         busy = reading.gateway.busy_seconds - first.gateway.busy_seconds
         return Observation(
             at_seconds=now,
             rate_per_second=(reading.gateway.arrivals - first.gateway.arrivals) / span,
             p95_seconds=latency.quantile(latencies, 0.95),
-            service_seconds=counted.inference_seconds / counted.inferences if counted.inferences > 0 else None,
+            service_seconds=busy / served if served and busy > 0 else None,
             cold_start_fraction=min(1.0, counted.cold_starts / counted.requests) if counted.requests > 0 else 0.0,
             utilization=min(1.0, busy / slots) if ready_replicas > 0 and slots > 0 else None,
             ready_replicas=ready_replicas,

@@ -27,6 +27,7 @@ from everwarm_cli.up.settings import LoadKind, PolicyKind, UpSettings
 from everwarm_planner.guardrails import Bounds
 from everwarm_planner.memory import Memory
 from everwarm_planner.observation import MissingObservation, MissingReason, Observation
+from everwarm_planner.pace import Pace
 from everwarm_planner.plan import Planner
 from everwarm_planner.policies.base import Policy
 from everwarm_planner.policies.fixed import Fixed
@@ -244,7 +245,8 @@ def planner(settings: UpSettings) -> Planner:
         policy = Paper(settings.target_p95_seconds, settings.concurrency, low_utilization_seconds=seconds)
     else:
         policy = Hybrid(settings.target_p95_seconds, settings.concurrency)
-    return Planner(policy, Bounds(settings.min_replicas, settings.max_replicas))
+    bounds = Bounds(settings.min_replicas, settings.max_replicas)
+    return Planner(policy, bounds, pace=Pace(settle_seconds=settings.window_seconds))
 
 
 class _QuietServer(uvicorn.Server):

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 DOUBLED = [3.0, -4.0]
-SHORT = ("--window", "3s", "--low-utilization", "3s")
+SHORT = ("--window", "3s", "--policy", "paper", "--low-utilization", "3s")
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found through /proc")
 
 
@@ -78,7 +78,7 @@ def test_the_first_request_at_zero_is_held_and_answered(up: Callable[..., Any], 
     # One request met a cold start, so the paper's algorithm keeps one replica warm until it has idled for a window.
     running.eventually(lambda it: it.said("so the floor goes from 0 to 1."), 10, "the floor of one")
     running.eventually(lambda it: it.said("the floor goes from 1 to 0."), 20, "the floor of zero")
-    running.eventually(lambda it: not it.servers(), 20, "back to zero after a window without requests")
+    running.eventually(lambda it: not it.servers(), 45, "back to zero, after Knative's grace period of 30 s")
     assert outputs(running.infer()) == DOUBLED
 
 

@@ -129,7 +129,7 @@ def test_an_observation_compares_now_with_a_window_ago() -> None:
         at_seconds=15.0,
         rate_per_second=4.0,
         p95_seconds=latency.quantile({quick: 1}, 0.5),
-        service_seconds=0.1,
+        service_seconds=12.0 / 40,
         cold_start_fraction=0.25,
         utilization=12.0 / (20.0 * 2),
         ready_replicas=2,
