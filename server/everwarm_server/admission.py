@@ -168,7 +168,7 @@ class Admission:
         """
         share, own = self._limits.tenant_share, self._workers.former.of_tenant(tenant) + here
         free = self._queue_size + self._workers.idle - self._workers.former.count - more
-        if share < 1 and own >= math.ceil(free * share / (1 - share)):
+        if own * (1 - share) > free * share - 1e-9:
             self._refuse(TENANT)
             raise TooManyRequests(
                 f"{own} of your requests wait for this replica already, and the rest of its queue is for others; try "

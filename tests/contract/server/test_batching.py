@@ -188,3 +188,43 @@ def test_auto_finds_out_what_pays(start_server: Any, tmp_path: Path) -> None:
             found = list(pool.map(lambda number: ask(server, float(number)), range(8)))
             assert found == [(200, [[2.0 * number, 1.0]]) for number in range(8)]
     assert server.metric("everwarm_batch_max_rows", model_name="rows") == 64
+
+
+def test_no_request_is_lost_at_sigterm_while_batches_run(start_server: Any, tmp_path: Path) -> None:
+    directory = tmp_path / "rows"
+    directory.mkdir()
+    (directory / "model.py").write_text(MODEL)
+    (directory / "model.toml").write_text("[batching]\nmode = 'on'\nmax_rows = 8\n")
+    server = start_server(directory, drain_seconds=0.4)
+    answered, lost = [0] * 12, []
+
+    def hammer(index: int) -> None:
+        """Ask for a row that takes 5 ms until nobody listens."""
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+            try:
+                connection.connect()
+            except OSError:
+                return  # refused, or no answer: nothing was sent, so it would go elsewhere
+            try:
+                while True:
+                    connection.request("POST", "/v2/models/rows/infer", body(-0.005))
+                    reply = connection.getresponse()
+                    reply.read()
+                    assert reply.status == 200
+                    answered[index] += 1
+                    if reply.will_close:
+                        break
+            except (OSError, AssertionError, http.client.HTTPException) as error:
+                lost.append(repr(error))
+            finally:
+                connection.close()
+
+    with ThreadPoolExecutor(12) as pool:
+        clients = [pool.submit(hammer, index) for index in range(12)]
+        server.until(lambda: min(answered) >= 10, 20)
+        server.terminate()
+        for client in clients:
+            client.result()
+    assert lost == []
+    assert server.wait() == 0

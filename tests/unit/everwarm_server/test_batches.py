@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from everwarm_server.admission import Client, ClientGone, QueueLimits
+from everwarm_server.batching.learned import DOUBLE_AFTER, FIRST
 from everwarm_server.batching.options import Options
 from everwarm_server.batching.trial import TRIALS
 from everwarm_server.dataplane import Arrival, DataPlane
@@ -20,6 +21,7 @@ from everwarm_server.errors import (
     Overloaded,
     TooManyRequests,
 )
+from everwarm_server.gradient import INITIAL
 from everwarm_server.protocol.tensors import (
     Array,
     InferRequest,
@@ -467,3 +469,30 @@ async def test_closing_does_not_wait_for_batches_to_fill() -> None:
     await served.settled()
     served.plane.close()
     assert await served.told() == [[2.0]]
+
+
+async def test_the_largest_batch_is_learned_from_the_objective_and_larger_requests_are_split() -> None:
+    served = Served(Options(mode="on", slo_seconds=10.0))
+    assert served.metric("batch_max_rows") == FIRST
+    for _ in range(DOUBLE_AFTER):
+        served.ask(*range(1, FIRST + 1))
+    await asyncio.wait_for(asyncio.gather(*served.answers), 10)
+    assert served.metric("batch_max_rows") == 2 * FIRST
+    served.ask(*range(1, 20))
+    assert (await served.told())[-1] == [2.0 * number for number in range(1, 20)]
+    assert max(map(len, served.model.calls)) <= 4 * FIRST
+
+
+async def test_while_latency_rises_requests_beyond_the_learned_limit_are_refused() -> None:
+    served = Served(Options(mode="off"), limits=QueueLimits(adaptive=True))
+    await served.busy()
+    for number in range(INITIAL + 5):
+        served.ask(float(number))
+    await served.settled()
+    refused = [task for task in served.answers if task.done()]
+    assert len(refused) == 6, "the one that is computed is inside, too"
+    with pytest.raises(Overloaded, match=f"{INITIAL} requests are here already"):
+        await refused[0]
+    await served.told()
+    assert served.metric("refused_requests_total", reason="limit") == 6
+    assert served.metric("admission_limit") == INITIAL

@@ -1,4 +1,5 @@
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import pytest
 from everwarm_server import turns
 from everwarm_server.admission import Admission, ClientGone, Ticket
 from everwarm_server.batching.compute import Run
-from everwarm_server.errors import InferenceFailed, Overloaded
+from everwarm_server.errors import DeadlineExceeded, InferenceFailed, Overloaded, TooManyRequests
 from everwarm_server.placement import PROBATION, Placement
 from everwarm_server.turns import Turns
 
@@ -40,6 +41,8 @@ class Calls:
         client: FakeClient | None = None,
         work: Callable[[], None] | None = None,
         tenant: str = "",
+        deadline: float = math.inf,
+        stream: str | None = None,
     ) -> None:
         def call() -> Run:
             self.ran.append((name, threading.current_thread() is threading.main_thread()))
@@ -58,8 +61,8 @@ class Calls:
             assert name not in self.got
             self.got[name] = outcome
 
-        ticket = Ticket(call, client or FakeClient(), done, time.perf_counter(), tenant=tenant)
-        ticket.input_bytes = size
+        ticket = Ticket(call, client or FakeClient(), done, time.perf_counter(), deadline, tenant)
+        ticket.input_bytes, ticket.stream = size, stream
         self.turns.submit(ticket)
 
     async def until(self, count: int) -> None:
@@ -167,4 +170,36 @@ async def test_another_failure_is_the_answer() -> None:
     calls.submit(0, work=work)
     await calls.until(1)
     assert (calls.ran, str(calls.got[0].error)) == ([(0, True)], "failed")
+    calls.admission.close()
+
+
+async def test_one_tenant_cannot_fill_the_turn_where_others_wait_for_room() -> None:
+    calls = Calls(slots=1, queue_size=9)
+    for number in range(8):
+        calls.submit(number, tenant="greedy")
+    with pytest.raises(TooManyRequests, match="8 of your requests wait"):
+        calls.submit("too many", tenant="greedy")
+    calls.submit("modest", tenant="modest")
+    await calls.until(9)
+    calls.submit("later", tenant="greedy")
+    await calls.until(10)
+    calls.admission.close()
+
+
+async def test_a_deadline_that_passed_before_the_turn_is_told_and_the_call_not_run() -> None:
+    calls = Calls()
+    calls.submit(0, deadline=time.perf_counter())
+    calls.submit(1)
+    await calls.until(2)
+    assert calls.ran == [(1, True)]
+    assert isinstance(calls.got[0], DeadlineExceeded)
+    calls.admission.close()
+
+
+async def test_the_frames_of_a_stream_all_wait_for_threads_so_that_none_overtakes_another() -> None:
+    calls = Calls(slots=2)
+    for number, size in enumerate([OTHER, QUICK, QUICK]):
+        calls.submit(number, size, stream="camera")
+    await calls.until(3)
+    assert calls.ran == [(0, False), (1, False), (2, False)]
     calls.admission.close()
