@@ -1,7 +1,10 @@
-"""Policies on one load, seed by seed: each sees the same requests, the same work and the same cold starts. Pure."""
+"""Policies on one load, seed by seed: each sees the same requests, the same work and the same cold starts."""
 
 import math
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +34,7 @@ from everwarm_simulator.workload import Workload
 # Knative's target utilisation over a floor that a policy of ours moves: its autoscaler adds replicas only for a load
 # that the floor can't hold. At its default of 0.7 it would always ask for more than a floor that is just enough.
 _BACKSTOP = 1.0
+_MUCH_REQUESTS = 1_000_000  # in all runs together: some seconds, of which a process takes one to begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,28 +101,75 @@ class Outcome:
         return report.over_seeds(self.reports)
 
 
-def compare(
-    setup: Setup, choices: Sequence[Choice], seeds: int, done: Callable[[], None], *, regret: bool = False
-) -> Iterator[Outcome]:
-    """Run each policy on each seed; `done` is called after each run.
+@dataclass(frozen=True, slots=True, eq=False)
+class Played:
+    """One policy on one seed; the run is kept of the first seed alone, for a figure."""
 
-    `regret` holds each run against what a clairvoyant plan pays, which takes as long again.
+    report: Report
+    regret: float | None
+    run: Run | None
+
+
+def compare(
+    setup: Setup, choices: Sequence[Choice], seeds: int, done: Callable[[int], None], *, regret: bool = False
+) -> list[Outcome]:
+    """Run each policy on each seed; `done` is called with the number of runs after some of them.
+
+    `regret` holds each run against what a clairvoyant plan pays, which takes as long again. Where there is much to
+    play, seeds are played in as many processes as there are CPUs; what comes out is the same.
     """
-    tables: dict[int, LateTable] = {}
-    for choice in choices:
-        runs: list[Run] = []
-        reports, regrets = [], []
-        for seed in range(seeds):
-            load = setup.load.workload(np.random.default_rng([seed, 0]))
-            reactive, floor = controls(choice, setup)
-            result = run.simulate(load, setup.service(choice), reactive, floor, np.random.default_rng([seed, 1]))
-            reports.append(report.of_run(result, setup.objective_seconds, warmup_seconds(load)))
-            if regret:
-                tables[seed] = tables.get(seed) or late.simulated(load, _question(setup, load))
-                regrets.append(_regret(tables[seed], reports[-1], setup.cold_start_seconds))
-            runs = runs or [result]
-            done()
-        yield Outcome(choice, reports, runs[0], regrets if regret else None)
+    tasks = [Task(setup, tuple(choices), seed, regret) for seed in range(seeds)]
+    processes = min(seeds, os.cpu_count() or 1)
+    if processes == 1 or setup.load.requests * len(choices) * seeds < _MUCH_REQUESTS:
+        played = [list(map(_counted(done), _each(task))) for task in tasks]
+    else:
+        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+            futures = [pool.submit(play, task) for task in tasks]
+            for _ in as_completed(futures):
+                done(len(choices))
+            played = [future.result() for future in futures]
+    return [_outcome(choice, [one[number] for one in played]) for number, choice in enumerate(choices)]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Some policies on one seed."""
+
+    setup: Setup
+    choices: tuple[Choice, ...]
+    seed: int
+    regret: bool
+
+
+def play(task: Task) -> list[Played]:
+    """Play one seed; requests are drawn once, all policies see the same."""
+    return list(_each(task))
+
+
+def _each(task: Task) -> Iterator[Played]:
+    setup, seed = task.setup, task.seed
+    load = setup.load.workload(np.random.default_rng([seed, 0]))
+    table = late.simulated(load, _question(setup, load)) if task.regret else None
+    for choice in task.choices:
+        reactive, floor = controls(choice, setup)
+        result = run.simulate(load, setup.service(choice), reactive, floor, np.random.default_rng([seed, 1]))
+        summed = report.of_run(result, setup.objective_seconds, warmup_seconds(load))
+        regret = None if table is None else _regret(table, summed, setup.cold_start_seconds)
+        yield Played(summed, regret, result if seed == 0 else None)
+
+
+def _counted(done: Callable[[int], None]) -> Callable[[Played], Played]:
+    def count(played: Played) -> Played:
+        done(1)
+        return played
+
+    return count
+
+
+def _outcome(choice: Choice, played: Sequence[Played]) -> Outcome:
+    first = next(one.run for one in played if one.run is not None)
+    regrets = [one.regret for one in played if one.regret is not None]
+    return Outcome(choice, [one.report for one in played], first, regrets or None)
 
 
 def _question(setup: Setup, load: Workload) -> Question:

@@ -8,10 +8,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextlib.contextmanager
-def bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """What to call after each of `total` parts; the bar is gone at the end."""
+def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """What to call with a number of the `total` parts when they are done; the bar is gone at the end."""
     console = Console(stderr=True)
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)
+        yield lambda parts: progress.advance(task, parts)

@@ -105,7 +105,7 @@ def _play(setup: "Setup", chosen: Sequence[Choice], seeds: int, answer: _Answer)
     from everwarm_cli import comparison, presentation
 
     with progress.bar("simulating", len(chosen) * seeds) as done:
-        outcomes = list(comparison.compare(setup, chosen, seeds, done, regret=answer.regret))
+        outcomes = comparison.compare(setup, chosen, seeds, done, regret=answer.regret)
     judged = presentation.judge(outcomes, setup)
     title = presentation.title(answer.name, setup)
     if answer.plot is not None or answer.report is not None:

@@ -50,6 +50,13 @@ Price = Annotated[
 ]
 PRICE: Any = prices.DEFAULT  # typer reads it as if it had been written
 Seeds = Annotated[int, typer.Option(min=1, help="Runs per policy.")]
+PrometheusUrl = Annotated[
+    str | None, typer.Option("--prometheus", metavar="URL", help="Or Thanos, Mimir, VictoriaMetrics.")
+]
+Headers = Annotated[list[str] | None, typer.Option("--header", metavar="NAME: VALUE", help="To Prometheus; a tenant.")]
+HttpConfig = Annotated[
+    Path | None, typer.Option("--http-config", metavar="FILE", help="Credentials and TLS files, as promtool's.")
+]
 Regret = Annotated[
     bool, typer.Option("--regret", help="Hold the costs against a clairvoyant plan's; takes as long again.")
 ]

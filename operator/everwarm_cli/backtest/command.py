@@ -29,7 +29,6 @@ _Trace = Annotated[
     str | None, typer.Option(metavar="NAME|FILE", help="CSV, JSON lines or Parquet; see everwarm traces.")
 ]
 _Scale = Annotated[float, typer.Option(min=1e-6, help="Multiplies the rates of the past.")]
-_Url = Annotated[str | None, typer.Option("--prometheus", metavar="URL", help="Or Thanos, Mimir, VictoriaMetrics.")]
 _Service = Annotated[str | None, typer.Option(metavar="NAMESPACE/NAME", help="By everwarm's metrics or Knative's.")]
 _Query = Annotated[str | None, typer.Option(metavar="PROMQL", help="Your own, in requests/s; $step is the step.")]
 _Since = Annotated[float, duration_option("How long the past is.", "14d")]
@@ -37,10 +36,6 @@ _Until = Annotated[
     dt.datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC; now by default.")
 ]
 _Step = Annotated[float, duration_option("Of the question to Prometheus.", "60s")]
-_Headers = Annotated[list[str] | None, typer.Option("--header", metavar="NAME: VALUE", help="To Prometheus; a tenant.")]
-_HttpConfig = Annotated[
-    Path | None, typer.Option("--http-config", metavar="FILE", help="Credentials and TLS files, as promtool's.")
-]
 _Test = Annotated[float | None, duration_option("The end of the past is played: by default a third, at most 2d.")]
 _ServiceTime = Annotated[
     float | None, duration_option("Mean work of a request; by default as measured, where somebody does.")
@@ -63,14 +58,14 @@ def backtest(
     trace: _Trace = None,
     column: options.Column = None,
     scale: _Scale = 1.0,
-    prometheus: _Url = None,
+    prometheus: options.PrometheusUrl = None,
     service: _Service = None,
     query: _Query = None,
     since: _Since = 14 * 86_400.0,
     until: _Until = None,
     step: _Step = 60.0,
-    header: _Headers = None,
-    http_config: _HttpConfig = None,
+    header: options.Headers = None,
+    http_config: options.HttpConfig = None,
     test: _Test = None,
     policy: options.Policies = None,
     window: options.Windows = None,
@@ -97,7 +92,7 @@ def backtest(
     """
     options.check(plot, report, min_replicas, max_replicas)
     chosen, windows = policies.asked(policy or (), window or ())
-    access, source, comparison = simulate.modules("backtest", "backtest.access", "backtest.source", "comparison")
+    access, source, comparison = simulate.modules("backtest", "prometheus.http_config", "backtest.source", "comparison")
     answers = access.access(prometheus, header or [], http_config) if prometheus else None
     asked = Question(trace, column, answers, service, query, since, until, int(step), test)
     past = source.read(asked, Work(service_time, service_sigma, dispersion, scale))
@@ -113,7 +108,7 @@ def _play(past: "Past", setup: "Setup", chosen: Sequence[Choice], answer: _Answe
     setup = replace(setup, fixed_replicas=advice.fixed_replicas(setup))
     chosen = [advice.spelled_out(one, setup) for one in chosen]
     with progress.bar("replaying", len(chosen) * answer.seeds) as done:
-        outcomes = list(comparison.compare(setup, chosen, answer.seeds, done, regret=answer.regret))
+        outcomes = comparison.compare(setup, chosen, answer.seeds, done, regret=answer.regret)
     judged = presentation.judge(outcomes, setup)
     advised = advice.advise(judged, setup)
     title = presentation.title(past.name, setup)

@@ -6,8 +6,8 @@ No value is a hole, not a zero: only where Knative's autoscaler says that there 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from everwarm_cli.backtest.prometheus import Client
 from everwarm_cli.errors import CommandError
+from everwarm_cli.prometheus.client import Client
 from everwarm_cli.traces.series import Rates
 
 _DAY = "1d"

@@ -1,31 +1,12 @@
-"""What a backtest is asked: whose past, how to reach it, and what a request of it is. Values only.
+"""What a backtest is asked: whose past, and what a request of it is. Values only.
 
 `None` leaves it to the source, or to a default.
 """
 
 import datetime as dt
 from dataclasses import dataclass
-from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How to reach it.
-
-    Attributes:
-        url: up to, not including, /api/v1.
-        headers: sent with each question: credentials, a tenant.
-        ca_file: certificates to trust instead of the system's.
-        client_certificate: files of a certificate and its key, for mutual TLS.
-        user, password: for basic authentication.
-    """
-
-    url: str
-    headers: tuple[tuple[str, str], ...] = ()
-    ca_file: Path | None = None
-    client_certificate: tuple[Path, Path] | None = None
-    user: str | None = None
-    password: str = ""
+from everwarm_cli.prometheus.access import Access
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from everwarm_cli.backtest import history
 from everwarm_cli.backtest.history import Measured, Span
-from everwarm_cli.backtest.prometheus import Client
 from everwarm_cli.backtest.question import Question, Work
 from everwarm_cli.errors import CommandError
 from everwarm_cli.loads import Load, checked
+from everwarm_cli.prometheus.client import Client
 from everwarm_cli.traces import shipped
 from everwarm_cli.traces.series import Rates, Requests
 from everwarm_planner import wording

@@ -33,20 +33,20 @@ class Results:
     pricing: Pricing
 
 
-def compute(efforts: Efforts, done: Callable[[], None]) -> Results:
-    """Simulate it all; `done` is called `PARTS` times."""
+def compute(efforts: Efforts, done: Callable[[int], None]) -> Results:
+    """Simulate it all; `done` is called `PARTS` times, with 1."""
     rest = efforts.rest
     headline = adaptive.headline(efforts.headline)
-    done()
+    done(1)
     by_expiry, cases, figure_2 = [], [], []
     for expiry in adaptive.EXPIRIES_SECONDS:
         by_expiry.append((expiry, adaptive.compare(adaptive.preset(expiry), rest)))
-        done()
+        done(1)
     for case in adaptive.CASES:
         cases.append((case.name, adaptive.compare(case, rest)))
-        done()
+        done(1)
     for rate in scaling.RATES_PER_SECOND:
         figure_2.append(scaling.point(rate, rest))
-        done()
+        done(1)
     priced = pricing.pricing(headline.outcomes[Control.ADAPTIVE].provisioned.mean)
     return Results(efforts, headline, by_expiry, cases, figure_2, priced)

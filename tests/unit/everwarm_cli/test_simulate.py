@@ -1,10 +1,12 @@
 """`everwarm simulate`: what it compares, prints and draws."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -135,7 +137,7 @@ def test_wrong_questions_end_with_a_sentence(
 
 def test_the_first_tenth_is_not_counted() -> None:
     setup = Setup(Load(Pattern.POISSON, 0.1, 0.3, 5.0, 2000.0), 0.3, 5.0)
-    outcome = next(iter(comparison.compare(setup, [Choice(PolicyName.FIXED, 2)], 1, lambda: None)))
+    (outcome,) = comparison.compare(setup, [Choice(PolicyName.FIXED, 2)], 1, lambda _: None)
     arrivals = outcome.first.workload.arrivals
     assert outcome.reports[0].requests == int((arrivals >= 200.0).sum()) < len(arrivals)
 
@@ -146,3 +148,17 @@ def test_the_first_tenth_is_not_counted() -> None:
 )
 def test_numbers_have_three_digits_and_no_exponent(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_several_processes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = Setup(Load(Pattern.POISSON, 0.1, 0.3, 5.0, 600.0), 0.3, 5.0, max_replicas=6)
+    choices = [Choice(PolicyName.KPA), Choice(PolicyName.FIXED, 2)]
+    counted: list[int] = []
+    alone = comparison.compare(setup, choices, 2, counted.append, regret=True)
+    monkeypatch.setattr(comparison, "_MUCH_REQUESTS", 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    together = comparison.compare(setup, choices, 2, counted.append, regret=True)
+    assert counted == [1, 1, 1, 1, 2, 2]
+    for one, other in zip(alone, together, strict=True):
+        assert (one.choice, one.reports, one.regrets) == (other.choice, other.reports, other.regrets)
+        assert np.array_equal(one.first.starts, other.first.starts)

@@ -10,9 +10,9 @@ import respx
 
 from everwarm_cli.backtest import history
 from everwarm_cli.backtest.history import Measured, Span
-from everwarm_cli.backtest.prometheus import Client
-from everwarm_cli.backtest.question import Access
 from everwarm_cli.errors import CommandError
+from everwarm_cli.prometheus.access import Access
+from everwarm_cli.prometheus.client import Client
 from everwarm_cli.traces.series import Rates
 
 URL = "http://prometheus.example:9090"

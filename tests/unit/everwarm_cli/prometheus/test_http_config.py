@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from everwarm_cli.backtest.access import access
-from everwarm_cli.backtest.question import Access
 from everwarm_cli.errors import CommandError
+from everwarm_cli.prometheus.access import Access
+from everwarm_cli.prometheus.http_config import access
 
 URL = "https://mimir.example/prometheus"
 

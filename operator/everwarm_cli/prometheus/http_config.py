@@ -11,8 +11,8 @@ from typing import Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from everwarm_cli.backtest.question import Access
 from everwarm_cli.errors import CommandError
+from everwarm_cli.prometheus.access import Access
 
 
 class _Part(BaseModel):

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import httpx
 
-from everwarm_cli.backtest.question import Access
 from everwarm_cli.errors import CommandError
+from everwarm_cli.prometheus.access import Access
 from everwarm_cli.traces.series import Rates
 from everwarm_operator import prometheus as answers
 from everwarm_operator.errors import BadAnswer
@@ -46,9 +46,16 @@ class Client:
         self._client.close()
 
     def rates(self, text: str, begin_seconds: float, end_seconds: float, step_seconds: int) -> Rates | None:
-        """Requests per second by step, as one series; nan where there is no value. `None` without any.
+        """Requests per second by step, all series summed; nan where there is no value. `None` without any.
 
-        The value of an instant is that of the step before it.
+        The value of an instant is that of the step before it. Raises as `steps`.
+        """
+        per_second = self.steps(text, begin_seconds, end_seconds, step_seconds)
+        known = any(not math.isnan(rate) for rate in per_second)
+        return Rates(float(step_seconds), per_second, begin_seconds) if known else None
+
+    def steps(self, text: str, begin_seconds: float, end_seconds: float, step_seconds: int) -> list[float]:
+        """The values at the end of each step, all series summed; nan where there is none.
 
         Raises:
             CommandError: no answer, or one that can't be believed.
@@ -63,10 +70,7 @@ class Client:
                 for at, value in one.values.items():
                     position = round((at - begin_seconds) / step_seconds) - 1
                     values[position] = values.get(position, 0.0) + value
-        if not values:
-            return None
-        per_second = [values.get(position, math.nan) for position in range(count)]
-        return Rates(float(step_seconds), per_second, begin_seconds)
+        return [values.get(position, math.nan) for position in range(count)]
 
     def value(self, text: str, at_seconds: float) -> float | None:
         """One figure at a time; `None` where there is none.
