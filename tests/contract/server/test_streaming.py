@@ -20,17 +20,17 @@ import numpy as np
 class Model:
     metadata = {
         "inputs": [{"name": "n", "datatype": "INT64", "shape": [1]}],
-        "outputs": [{"name": "i", "datatype": "INT64", "shape": [1]}],
+        "outputs": [
+            {"name": "filler", "datatype": "BYTES", "shape": [1]},
+            {"name": "i", "datatype": "INT64", "shape": [1]},
+        ],
     }
 
     async def predict(self, inputs, parameters):
         try:
             for i in range(int(inputs["n"][0])):
                 (self.directory / "given").write_text(str(i))
-                answer = {"i": np.array([i])}
-                if "bytes" in parameters:
-                    answer["filler"] = "x" * parameters["bytes"]
-                yield answer
+                yield {"filler": ["x" * parameters.get("bytes", 0)], "i": np.array([i])}
                 time.sleep(parameters.get("pause_seconds", 0))
         finally:
             (self.directory / "ended").touch()
