@@ -116,7 +116,7 @@ ON_KNATIVE = (Contender("hybrid + KPA", GOALS[0]), Contender("Algorithm 1 + KPA"
 DEFAULTS = (Contender("KPA", 0.7), Contender("HPA", 0.8), Contender("Algorithm 1", 1.5))
 _GRID: dict[str, tuple[float, ...]] = {
     "KPA": (0.25, 0.35, 0.45, 0.55, 0.65, 0.8, 1.0),
-    "HPA": (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8),
+    "HPA": (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9),
     "Algorithm 1": (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0),
     "fixed": (8, 10, 12, 14, 16, 18, 20, 22, 25, 30, 35, 40, 50, 60),
 }
