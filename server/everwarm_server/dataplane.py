@@ -175,7 +175,12 @@ class DataPlane:
             ModelNotReady: it is still being loaded.
         """
         runtime = self._ready_runtime()
-        return Serving(instances=self.metrics.concurrency, on_gpu="cuda" in runtime.device, streams=runtime.streams)
+        return Serving(
+            max_batch_rows=self._batching.max_rows if self._batching.is_on else 0,
+            instances=self.metrics.concurrency,
+            on_gpu="cuda" in runtime.device,
+            streams=runtime.streams,
+        )
 
     @property
     def in_use(self) -> bool:
