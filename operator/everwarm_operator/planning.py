@@ -9,7 +9,7 @@ from everwarm_operator.facts import Raw, ServiceFacts
 from everwarm_operator.floor import plan
 from everwarm_planner.budget import Budget
 from everwarm_planner.decision import Decision, Reason
-from everwarm_planner.guardrails import Bounds
+from everwarm_planner.guardrails import Bounds, Fallback
 from everwarm_planner.memory import Memory
 from everwarm_planner.pace import Pace
 from everwarm_planner.plan import Planner
@@ -57,6 +57,7 @@ def planner(spec: Spec, window_seconds: float) -> Planner:
                 settle_seconds=window_seconds,
             ),
             budget=_budget(scaling),
+            fallback=_fallback(scaling),
         )
     except ValueError as error:
         raise InvalidSpec(f"spec.scaling can't be followed: {error}") from error
@@ -99,6 +100,11 @@ def _policy(spec: Spec) -> Policy:
 def _budget(scaling: Scaling) -> Budget | None:
     wanted = scaling.budget
     return None if wanted is None else Budget(wanted.usd_per_month, wanted.usd_per_replica_hour)
+
+
+def _fallback(scaling: Scaling) -> Fallback | None:
+    wanted = scaling.fallback
+    return None if wanted is None else Fallback(float(wanted.after_seconds), wanted.replicas)
 
 
 def remembered(service: ModelService, old: Raw, facts: ServiceFacts) -> Memory:

@@ -23,6 +23,7 @@ class Reason(enum.StrEnum):
     STEP_LIMITED = "StepLimited"
     SETTLING = "Settling"
     PAUSED = "Paused"
+    FALLBACK = "Fallback"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 In: observations and proposals. Out: the same, made safe, with the words that say which guardrail bound.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,6 +79,34 @@ def time_of(observation: Observation | MissingObservation, memory: Memory) -> fl
     """Now: what the observation says, if it can be a time; else when the last one was read."""
     at = observation.at_seconds
     return at if 0 <= at <= _LATEST else memory.observed_at_seconds or 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """What to keep warm when nothing was known for too long; a floor that is higher already stays.
+
+    Attributes:
+        after_seconds: since the last observation.
+        replicas: the floor from then on, at least.
+
+    Raises:
+        ValueError: a figure has no meaning.
+    """
+
+    after_seconds: float
+    replicas: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.after_seconds < math.inf or self.replicas < 0:
+            raise ValueError(f"nobody can fall back on {self.replicas} replicas after {self.after_seconds} s")
+
+    def propose(self, missing: MissingObservation, memory: Memory) -> Proposal | None:
+        """The higher floor, once the silence is long enough; `None` before, and where it would change nothing."""
+        last = memory.observed_at_seconds
+        if last is None or missing.at_seconds - last < self.after_seconds or self.replicas <= memory.floor:
+            return None
+        cause = f"No data for {wording.duration(missing.at_seconds - last)}"
+        return Proposal(self.replicas, Reason.FALLBACK, cause, f"the fallback is {wording.replicas(self.replicas)}")
 
 
 def hold(missing: MissingObservation, floor: int) -> Proposal:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from everwarm_planner import guardrails, wording
 from everwarm_planner.budget import Budget
 from everwarm_planner.decision import Decision, Reason
-from everwarm_planner.guardrails import Bounds
+from everwarm_planner.guardrails import Bounds, Fallback
 from everwarm_planner.history import Series
 from everwarm_planner.memory import Memory
 from everwarm_planner.observation import MissingObservation, Observation
@@ -28,6 +28,7 @@ class Planner:
             not count; 120 s, twice the span that one observation covers.
         pace: how fast the floor may move.
         budget: what the replicas may cost; it has the last word, over the minimum too.
+        fallback: what to keep warm after a long silence; `None`: what stood before it.
     """
 
     policy: Policy
@@ -35,6 +36,7 @@ class Planner:
     hole_seconds: float = 120.0
     pace: Pace = field(default_factory=Pace)
     budget: Budget | None = None
+    fallback: Fallback | None = None
 
     def decide(self, observation: Observation | MissingObservation, memory: Memory) -> tuple[Decision, Memory]:
         """Decide on the floor, and say what to remember.
@@ -56,7 +58,8 @@ class Planner:
         if self.budget is not None and isinstance(believed, Observation):
             known = self.budget.spend(believed, known)
         if isinstance(believed, MissingObservation) and self.policy.needs_observation:
-            proposal = guardrails.hold(believed, base)
+            fallback = self.fallback.propose(believed, known) if self.fallback is not None else None
+            proposal = fallback or guardrails.hold(believed, base)
         else:
             proposal = self.policy.propose(believed, known)
         decision = self._guarded(proposal, now, memory.floor, known)

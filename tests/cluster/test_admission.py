@@ -65,6 +65,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("too many windows", scaled(schedule=[MORNING] * 33), "must have at most 32 items"),
     ("a budget of nothing", scaled(budget={"usdPerMonth": 0, "usdPerReplicaHour": 1}), "usdPerMonth must be over 0"),
     ("a budget without a price", scaled(budget={"usdPerMonth": 5}), "usdPerReplicaHour: Required value"),
+    ("a silence of nothing", scaled(fallback={"afterSeconds": 0, "replicas": 1}), "afterSeconds must be over 0"),
     ("no step", scaled(pace={"maxStepDown": 0}), "spec.scaling.pace.maxStepDown must be at least 1"),
     ("unknown visibility", {"model": MODEL, "visibility": "World"}, "is not known: use Cluster or Public"),
     (

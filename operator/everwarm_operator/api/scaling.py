@@ -72,6 +72,21 @@ class Budget(SpecPart):
     )
 
 
+class Fallback(SpecPart):
+    """What is kept warm when nothing is measured any more."""
+
+    after_seconds: int = Field(
+        description="So long after the last measurement (s).",
+        json_schema_extra=rules(
+            rule("self > 0", "spec.scaling.fallback.afterSeconds must be over 0: it is a time of silence")
+        ),
+    )
+    replicas: int = Field(
+        description="Replicas that are kept warm from then on, at least; a floor that is higher stays.",
+        json_schema_extra=rules(rule("self >= 0", "spec.scaling.fallback.replicas can't be negative: use 0 for none")),
+    )
+
+
 class Pace(SpecPart):
     """How fast the floor may move, whatever the policy says."""
 
@@ -147,6 +162,9 @@ class Scaling(SpecPart):
         max_length=32,
     )
     budget: Budget | None = Field(default=None, description="What the warm replicas may cost; none: no limit.")
+    fallback: Fallback | None = Field(
+        default=None, description="What is kept warm after a long silence; none: what stood before it."
+    )
     pace: Pace = Field(default_factory=Pace, description="How fast the floor may move.")
     model_config = ConfigDict(
         json_schema_extra=rules(

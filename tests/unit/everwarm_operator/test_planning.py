@@ -8,7 +8,7 @@ from everwarm_operator import planning
 from everwarm_operator.api.v1alpha1 import Spec
 from everwarm_operator.errors import InvalidSpec
 from everwarm_planner.budget import Budget
-from everwarm_planner.guardrails import Bounds
+from everwarm_planner.guardrails import Bounds, Fallback
 from everwarm_planner.pace import Pace
 from everwarm_planner.plan import Planner
 from everwarm_planner.policies.fixed import Fixed
@@ -48,11 +48,12 @@ CASES: dict[str, tuple[dict[str, Any], Planner]] = {
         {"scaling": {"schedule": [MORNING]}},
         Planner(Schedule((WINDOW,), DEFAULT), Bounds(1, 10)),
     ),
-    "a pace and a budget": (
+    "a pace, a budget and a fallback": (
         {
             "scaling": {
                 "pace": {"maxStepUp": 3, "maxStepDown": 1, "coolDownSeconds": 120},
                 "budget": {"usdPerMonth": 300, "usdPerReplicaHour": 0.5},
+                "fallback": {"afterSeconds": 900, "replicas": 3},
             }
         },
         Planner(
@@ -60,6 +61,7 @@ CASES: dict[str, tuple[dict[str, Any], Planner]] = {
             Bounds(1, 10),
             pace=Pace(most_up=3, most_down=1, cool_down_seconds=120.0),
             budget=Budget(usd_per_month=300.0, usd_per_replica_hour=0.5),
+            fallback=Fallback(after_seconds=900.0, replicas=3),
         ),
     ),
 }

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from everwarm_planner.decision import Decision, Reason
-from everwarm_planner.guardrails import Bounds
+from everwarm_planner.guardrails import Bounds, Fallback
 from everwarm_planner.memory import Memory
 from everwarm_planner.observation import MissingObservation, MissingReason, Observation
 from everwarm_planner.plan import Planner
@@ -158,3 +158,41 @@ def test_a_fixed_floor_needs_no_data(
 def test_a_negative_fixed_floor_is_refused() -> None:
     with pytest.raises(ValueError, match="-1"):
         Fixed(-1)
+
+
+FALLBACK = replace(PLANNER, fallback=Fallback(after_seconds=600.0, replicas=4))
+
+
+@pytest.mark.parametrize(
+    ("silent_since", "floor", "wanted", "reason", "sentence"),
+    [
+        (401.0, 2, 2, Reason.MISSING_DATA, "No data (Prometheus didn't answer within 5 s): the floor stays at 2."),
+        (
+            400.0,
+            2,
+            4,
+            Reason.FALLBACK,
+            "No data for 10 min: the fallback is 4 replicas, so the floor goes from 2 to 4.",
+        ),
+        (400.0, 6, 6, Reason.MISSING_DATA, "No data (Prometheus didn't answer within 5 s): the floor stays at 6."),
+        (None, 2, 2, Reason.MISSING_DATA, "No data (Prometheus didn't answer within 5 s): the floor stays at 2."),
+    ],
+    ids=["a short silence", "a long one", "a floor that is higher", "a service that was never seen"],
+)
+def test_after_a_long_silence_the_floor_falls_back_upwards(
+    silent_since: float | None, floor: int, wanted: int, reason: Reason, sentence: str
+) -> None:
+    decision, memory = FALLBACK.decide(GONE, Memory(floor, observed_at_seconds=silent_since))
+    assert decision == Decision(wanted, floor, reason, sentence)
+    assert FALLBACK.decide(replace(GONE, at_seconds=1000.5), memory)[0].floor == wanted
+
+
+def test_a_fallback_stays_within_the_bounds() -> None:
+    planner = replace(FALLBACK, bounds=Bounds(1, 3))
+    assert planner.decide(GONE, Memory(2, observed_at_seconds=0.0))[0].floor == 3
+
+
+@pytest.mark.parametrize(("after", "replicas"), [(0.0, 1), (NAN, 1), (60.0, -1)])
+def test_a_fallback_without_meaning_is_refused(after: float, replicas: int) -> None:
+    with pytest.raises(ValueError, match="fall back"):
+        Fallback(after, replicas)
