@@ -22,6 +22,8 @@ from everwarm_server.transport.http import CLIENT, CLOSE, JOIN_BYTES, Answer, Re
 from everwarm_server.transport.limits import Limits, Patience, Phase
 
 _NUMBERS: Final = itertools.count()
+MOST_SMALL_PARTS: Final = 65536  # 2 us each, of a body in chunks; Triton has the same limit for all
+SMALL_PART_BYTES: Final = 64
 _FOLDED_PARTS: Final = 256  # of a body; a client may send it byte by byte, and each part weighs 40 bytes more
 
 
@@ -34,6 +36,7 @@ class Connection(HttpToolsProtocol):
         self._limits = limits
         self._patience = Patience()
         self._message_bytes = 0  # read since the last request was whole
+        self._parts = 0  # of a body, since ASGI began to read one
         self._refused: Refused | None = None  # by a callback of the parser
         self._upgrading = False
         self.last_read_seconds = self.loop.time()
@@ -121,6 +124,7 @@ class Connection(HttpToolsProtocol):
         self._patience.restart()
 
     def _start_asgi(self) -> None:
+        self._parts = 0
         url, headers, expect_100_continue = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = url, headers, expect_100_continue
@@ -182,6 +186,9 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
         if self._body is None:
+            self._parts += 1
+            if self._parts > MOST_SMALL_PARTS and self._message_bytes < self._parts * SMALL_PART_BYTES:
+                raise self._refuse(Refused(400, f"The body comes in chunks of less than {SMALL_PART_BYTES} bytes."))
             super().on_body(body)
             return
         self._body.append(body)
