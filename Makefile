@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench test-cluster cluster-packages cluster-up cluster-down helm manifests proto clean
+.PHONY: help venv demo test lint bench badinput test-cluster cluster-packages cluster-up cluster-down helm manifests proto clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -24,7 +24,7 @@ venv: $(VENV)/.installed ## .venv with all that tests and benches need (torch in
 	touch $@
 
 demo: .venv-demo/.installed ## serve the digits model here, under bursts, with a floor that moves
-	.venv-demo/bin/everwarm up examples/digits --load bursts --min-replicas 0
+	.venv-demo/bin/everwarm up examples/digits --load bursts --min-replicas 0 --policy paper
 
 test: venv lint ## lint, types, import contracts, unit and contract tests
 	$(BIN)/python -m pytest
@@ -35,13 +35,11 @@ lint: venv ## ruff, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: venv ## server and simulator beside their peers and limits; BENCH_FLAGS=--quick bounds each to 5 minutes
-	$(BIN)/python -m bench.simulator $(BENCH_FLAGS)
-	$(BIN)/python -m bench.planner $(BENCH_FLAGS)
-	$(BIN)/python -m bench.policies $(BENCH_FLAGS)
-	$(BIN)/python -m bench.quantization $(BENCH_FLAGS)
-	$(BIN)/python -m bench.serving $(BENCH_FLAGS)
-	$(BIN)/python -m bench.batching $(BENCH_FLAGS)
+bench: venv ## all beside peers and limits; BENCH_FLAGS=--quick bounds each to 5 minutes, --json FILE collects the goals
+	$(BIN)/python -m bench $(BENCH_FLAGS)
+
+badinput: venv ## 20,000 damaged requests for a server, where `make test` sends 2,000
+	EVERWARM_BADINPUT_CASES=20000 $(BIN)/python -m pytest tests/contract/server/badinput/test_generated.py -s
 
 test-cluster: venv ## the real Kubernetes + Knative: needs root, or a KUBECONFIG
 	PYTHONPATH=tests/cluster $(BIN)/python -m harness helm

@@ -28,4 +28,5 @@ class Model(kserve.Model):  # type: ignore[misc]  # kserve is not in our environ
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
-    kserve.ModelServer(http_port=int(sys.argv[1]), enable_grpc=False).start([Model(name) for name in models.MODELS])
+    http_port, grpc_port = map(int, sys.argv[1:])
+    kserve.ModelServer(http_port=http_port, grpc_port=grpc_port).start([Model(name) for name in models.MODELS])

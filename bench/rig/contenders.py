@@ -22,8 +22,9 @@ class Contender:
         name: as the table calls it.
         models: what it serves.
         binary: whether it knows the binary tensors of V2.
+        grpc: whether it knows V2 over gRPC.
         requirements: of an environment of its own; none: it runs in that of the bench.
-        arguments: of its Python; {port} and {cache} are filled in.
+        arguments: of its Python; {port}, {grpc_port} and {cache} are filled in.
         environment: variables, filled in the same way.
     """
 
@@ -33,11 +34,12 @@ class Contender:
     requirements: tuple[str, ...]
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
+    grpc: bool = False
 
-    def command(self, port: int) -> tuple[list[str], dict[str, str]]:
+    def command(self, port: int, grpc_port: int) -> tuple[list[str], dict[str, str]]:
         """The command and its environment; installs what is missing."""
         python = environments.python_of(self.name, self.requirements) if self.requirements else Path(sys.executable)
-        known = {"port": str(port), "cache": str(environments.cache_directory())}
+        known = {"port": str(port), "grpc_port": str(grpc_port), "cache": str(environments.cache_directory())}
         variables = {name: value.format(**known) for name, value in self.environment.items()}
         variables["PATH"] = f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
         return [str(python), *(argument.format(**known) for argument in self.arguments)], variables
@@ -45,8 +47,8 @@ class Contender:
 
 def _everwarm(name: str, uri: str, model: str) -> Contender:
     arguments = ("-m", "everwarm_server", "--model-uri", uri, "--model-name", model, "--port", "{port}")
-    environment = {"PYTHONPATH": str(PEERS), "EVERWARM_DRAIN_SECONDS": "0"}
-    return Contender(name, frozenset({model}), True, (), arguments, environment)
+    environment = {"PYTHONPATH": str(PEERS), "EVERWARM_DRAIN_SECONDS": "0", "EVERWARM_GRPC_PORT": "{grpc_port}"}
+    return Contender(name, frozenset({model}), True, (), arguments, environment, grpc=True)
 
 
 _BOTH: Final = frozenset({"mlp", "image"})
@@ -55,7 +57,15 @@ CONTENDERS: Final = (
     _everwarm(OURS, str(PEERS / "everwarm" / "mlp"), "mlp"),
     _everwarm(OURS, str(PEERS / "everwarm" / "image"), "image"),
     _everwarm(f"{OURS} (ONNX)", "{cache}/onnx-mlp", "mlp"),
-    Contender("KServe", _BOTH, True, ("kserve==0.21.0",), (str(PEERS / "kserve_models.py"), "{port}"), {}),
+    Contender(
+        "KServe",
+        _BOTH,
+        True,
+        ("kserve==0.21.0",),
+        (str(PEERS / "kserve_models.py"), "{port}", "{grpc_port}"),
+        {},
+        grpc=True,
+    ),
     Contender(
         "MLServer",
         _BOTH,
@@ -65,9 +75,10 @@ CONTENDERS: Final = (
         {
             "PYTHONPATH": str(PEERS),
             "MLSERVER_HTTP_PORT": "{port}",
-            "MLSERVER_GRPC_PORT": "0",
+            "MLSERVER_GRPC_PORT": "{grpc_port}",
             "MLSERVER_METRICS_PORT": "0",
             "MLSERVER_METRICS_DIR": "{cache}",
         },
+        grpc=True,
     ),
 )

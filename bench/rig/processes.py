@@ -25,11 +25,13 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A server that runs."""
+    """A server that runs; `start_seconds` is how long it took to be ready, `grpc_port` 0 where there is none."""
 
     pid: int
     port: int
     log: Path
+    start_seconds: float = 0.0
+    grpc_port: int = 0
 
     def cpu_seconds(self) -> float:
         """CPU time of the process and all that it started, since their start."""
@@ -58,7 +60,9 @@ class Process:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], port: int, environment: Mapping[str, str], log: Path) -> Iterator[Process]:
+def running(
+    command: Sequence[str], port: int, environment: Mapping[str, str], log: Path, grpc_port: int = 0
+) -> Iterator[Process]:
     """The server that a command starts, ready; it ends with the block.
 
     Args:
@@ -66,11 +70,13 @@ def running(command: Sequence[str], port: int, environment: Mapping[str, str], l
         port: where it will listen on loopback.
         environment: added to that of this process.
         log: the file that takes its output.
+        grpc_port: where it will also listen for gRPC, if it does.
 
     Raises:
         BenchError: it ended, or did not answer GET /v2/health/ready by 200 within a minute.
     """
     inherited = {k: v for k, v in os.environ.items() if k not in {"PYTHONDONTWRITEBYTECODE", "PORT"}}
+    start = time.monotonic()
     with log.open("wb") as out:
         started = subprocess.Popen(
             ["taskset", "-c", str(SERVER_CORE), *command],
@@ -81,7 +87,7 @@ def running(command: Sequence[str], port: int, environment: Mapping[str, str], l
         )
     try:
         _wait_ready(started, port, log)
-        yield Process(started.pid, port, log)
+        yield Process(started.pid, port, log, time.monotonic() - start, grpc_port)
     finally:
         started.terminate()
         try:
@@ -99,6 +105,6 @@ def _wait_ready(started: "subprocess.Popen[bytes]", port: int, log: Path) -> Non
         with contextlib.suppress(OSError):
             if urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=5).status == 200:
                 return
-        time.sleep(0.1)
+        time.sleep(0.02)
     tail = log.read_text(errors="replace")[-2000:]
     raise BenchError(f"{started.args!r} did not become ready; its output ends with:\n{tail}")

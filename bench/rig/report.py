@@ -1,24 +1,25 @@
 """Measures with goals, as text for people and as a JSON list for programs."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A figure, and what it should be at least."""
+    """A figure, and what it should be at least, or at most."""
 
     name: str
     got: float
     goal: float
     unit: str
+    at_most: bool = False
 
     @property
     def holds(self) -> bool:
         """Whether it is good enough."""
-        return self.got >= self.goal
+        return self.got <= self.goal if self.at_most else self.got >= self.goal
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -34,11 +35,25 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def goals(measures: Sequence[Measure]) -> str:
     """One line for each measure."""
     heads = ("goal", "wanted", "got", "")
-    rows = [(m.name, f">= {m.goal:g} {m.unit}", f"{m.got:.2f}", "holds" if m.holds else "MISSED") for m in measures]
+    rows = [
+        (m.name, f"{'<=' if m.at_most else '>='} {m.goal:g} {m.unit}", f"{m.got:.2f}", "holds" if m.holds else "MISSED")
+        for m in measures
+    ]
     return table(heads, rows)
 
 
 def write_json(measures: Sequence[Measure], path: Path) -> None:
     """A list of name, got, goal, unit, holds."""
-    document = [asdict(measure) | {"holds": measure.holds} for measure in measures]
+    document = [{"name": m.name, "got": m.got, "goal": m.goal, "unit": m.unit, "holds": m.holds} for m in measures]
     path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def collect(files: Mapping[str, Path], path: Path) -> None:
+    """The lists of several benches as one, each entry with its bench's name; files that are missing are left out."""
+    entries = [
+        {"bench": name} | entry
+        for name, file in files.items()
+        if file.exists()
+        for entry in json.loads(file.read_text())
+    ]
+    path.write_text(json.dumps(entries, indent=2) + "\n")

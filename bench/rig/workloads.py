@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 from bench.peers import models
+from bench.rig import grpc_load
+from bench.rig.grpc_load import GrpcRequest
 from bench.rig.load import Request
 
 _HEADER_LENGTH: Final = "Inference-Header-Content-Length"
@@ -16,12 +18,13 @@ _SHAPES: Final = {"mlp": (1, 784), "image": (1, 3, 224, 224)}
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A model, JSON or binary, and over how many connections at once."""
+    """A model, JSON or binary, over how many connections at once, and whether by gRPC: binary is raw contents then."""
 
     name: str
     model: str
     binary: bool
     connections: int
+    grpc: bool = False
 
 
 WORKLOADS: Final = (
@@ -30,6 +33,8 @@ WORKLOADS: Final = (
     Workload("binary-c32", "mlp", binary=True, connections=32),
     Workload("image-binary", "image", binary=True, connections=4),
     Workload("image-json", "image", binary=False, connections=4),
+    Workload("grpc-c32", "mlp", binary=True, connections=32, grpc=True),
+    Workload("image-grpc", "image", binary=True, connections=4, grpc=True),
 )
 
 
@@ -37,9 +42,13 @@ def _input(model: str) -> models.Array:
     return np.random.default_rng(7).random(_SHAPES[model], np.float32)
 
 
-def prepare(workload: Workload, directory: Path) -> Request:
+def prepare(workload: Workload, directory: Path) -> Request | GrpcRequest:
     """The workload's request, with its body in a file of `directory`."""
     x = _input(workload.model)
+    if workload.grpc:
+        message = directory / f"{workload.model}-grpc"
+        message.write_bytes(grpc_load.message(workload.model, "x", x))
+        return GrpcRequest(message)
     head: dict[str, Any] = {"name": "x", "datatype": "FP32", "shape": list(x.shape)}
     headers = {"Content-Type": "application/json"}
     if workload.binary:
@@ -60,8 +69,10 @@ def prepare(workload: Workload, directory: Path) -> Request:
 
 def is_right(workload: Workload, headers: Mapping[str, str], body: bytes) -> bool:
     """Whether an answer carries what the model gives for the workload's input."""
+    wanted = models.MODELS[workload.model](_input(workload.model))
+    if workload.grpc:
+        return bool(np.allclose(grpc_load.output(body), wanted[0], atol=1e-5))
     length = next((int(v) for k, v in headers.items() if k.lower() == _HEADER_LENGTH.lower()), None)
     output = json.loads(body[:length])["outputs"][0]
     given = np.array(output["data"], np.float32) if length is None else np.frombuffer(body[length:], np.float32)
-    wanted = models.MODELS[workload.model](_input(workload.model))
     return (length is not None) == workload.binary and bool(np.allclose(given.reshape(-1), wanted[0], atol=1e-5))
