@@ -251,6 +251,18 @@ def test_modules_beside_it_are_found_and_forgotten_so_that_names_may_repeat(tmp_
     assert answers == {"one": b"one", "two": b"two"}
 
 
+def test_modules_are_forgotten_where_the_directory_is_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "beside_a_link.py").write_text("")
+    (tmp_path / "real" / "model.py").write_text(
+        "import beside_a_link\nclass Model:\n    def predict(self, _): return {}\n"
+    )
+    before = set(sys.modules)
+    load(tmp_path / "link", OPTIONS).close()
+    assert {name for name in set(sys.modules) - before if "model" in name or "beside" in name} == set()
+
+
 COUNTERS = {
     "generator": """
         class Model:
