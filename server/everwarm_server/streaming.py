@@ -71,8 +71,9 @@ class Channel(Generic[_T]):
 
     def end(self, error: BaseException | None = None) -> None:
         """Nothing more comes; the reader gets the error, if there is one, after what came before it. On the loop."""
-        self._ended, self._error = True, error
-        self._changed.set()
+        if not self._ended:  # the first end counts: a client that left, and then the thread that had to stop for it
+            self._ended, self._error = True, error
+            self._changed.set()
 
     def abandon(self, error: BaseException | None = None) -> None:
         """Stop the writer at its next item, and the reader at once. On the loop."""

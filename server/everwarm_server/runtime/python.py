@@ -40,7 +40,7 @@ import numpy as np
 
 from everwarm_server.errors import InferenceFailed, InvalidInput, ModelError, Overloaded
 from everwarm_server.protocol.tensors import DTYPES, Array, ModelMetadata, Parameters, TensorSpec
-from everwarm_server.runtime import arrays, base, model_toml, source
+from everwarm_server.runtime import accuracy, arrays, base, model_toml, source
 from everwarm_server.runtime.load import LoadOptions
 from everwarm_server.runtime.loop_thread import LoopThread
 
@@ -60,6 +60,8 @@ def load(directory: Path, options: LoadOptions) -> "PythonRuntime":
     path = directory / FILE
     if not path.is_file():
         raise ModelError(f"{directory} has no {FILE}.")
+    if options.precision != accuracy.FULL:
+        raise ModelError("A Python model quantises itself, if it wants to; leave [quantization] out.")
     loop = LoopThread()
     try:
         model = _make(path, options, loop)

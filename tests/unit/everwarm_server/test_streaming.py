@@ -131,6 +131,19 @@ async def test_a_client_that_leaves_ends_the_stream_at_once() -> None:
     await model.until_closed()
 
 
+async def test_that_the_thread_stops_for_a_client_is_not_taken_for_the_end_of_its_answers() -> None:
+    client, model = FakeClient(), Counter(1000, pause_after=1)
+    streaming = started(model, client=client)
+    async with contextlib.aclosing(streaming.answers()) as answers:
+        await anext(answers)
+        assert client.when_gone is not None
+        client.when_gone()
+        streaming._channel.end()  # as the thread does, before the reader has had its turn
+        with pytest.raises(ClientGone):
+            await anext(answers)
+    model.go.set()
+
+
 async def test_a_client_that_leaves_before_its_turn_never_has_one() -> None:
     admission, first, second, client = Admission(1, 10), Counter(1, pause_after=0), Counter(1), FakeClient()
     busy = started(first, admission)

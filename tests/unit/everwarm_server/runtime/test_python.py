@@ -263,6 +263,13 @@ def test_modules_are_forgotten_where_the_directory_is_a_link(tmp_path):
     assert {name for name in set(sys.modules) - before if "model" in name or "beside" in name} == set()
 
 
+def test_it_is_not_quantised(tmp_path):
+    (tmp_path / "model.py").write_text("class Model:\n    def predict(self, _): return {}\n")
+    (tmp_path / "model.toml").write_text('[quantization]\nmethod = "int8"\nmax_absolute_error = 1')
+    with pytest.raises(ModelError, match=r"leave \[quantization\] out"):
+        load(tmp_path, OPTIONS)
+
+
 COUNTERS = {
     "generator": """
         class Model:
