@@ -390,4 +390,7 @@ class Repository:
     def close(self) -> None:
         """Free all models but those that an inference still uses."""
         for plane in self.planes():
-            plane.close()
+            try:
+                plane.close()
+            except Exception:  # noqa: BLE001 - it is the model's code; the others are closed all the same
+                _LOG.exception("The model failed to close", extra={"model": plane.name, "version": plane.version})

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 CLIENTS = 24
-ROUNDS = 12
+ROUNDS = 8
 
 # Says which file it was made from: also by a module beside it, whose name all versions share.
 NUMBERED = """
@@ -174,7 +174,7 @@ def test_models_beyond_the_memory_come_when_they_are_asked_for_and_none_in_use_l
     assert Counter(states(server).values()) == {"READY": 2, "UNAVAILABLE": 2}
 
     async def work() -> None:
-        await asyncio.sleep(4)
+        await asyncio.sleep(2.5)
 
     tally = under_fire(server, names, work)
     assert tally.wrong == []

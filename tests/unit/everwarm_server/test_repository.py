@@ -294,11 +294,13 @@ async def test_a_model_that_fails_to_close_holds_nobody_up(
     models = Models(model("m"), limits=BUDGET, sizes_bytes=200)
     repository = await models.start()
     await number(repository.find("m"))
-    monkeypatch.setattr(models.runtimes[0], "close", lambda: 1 / 0)
+    for runtime in models.runtimes:
+        monkeypatch.setattr(runtime, "close", lambda: 1 / 0)
     await repository.unload("m")
     assert "The model failed to close" in caplog.text
     await repository.load("m")  # its memory counts no more
     assert await number(repository.find("m")) == 1
+    monkeypatch.setattr(models.runtimes[1], "close", lambda: 1 / 0)
     repository.close()
 
 
