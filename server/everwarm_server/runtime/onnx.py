@@ -83,6 +83,8 @@ def _session(path: Path, providers: Sequence[Any], options: LoadOptions) -> Any:
 def _quantized(path: Path, providers: Sequence[Any], options: LoadOptions) -> tuple[Any, int]:
     from everwarm_server.runtime.onnx_quantization import quantize
 
+    if options.precision == "int8" and providers[0] != _CPU:
+        raise ModelError("int8 is for the CPU; on a GPU use fp16, or the device cpu.")
     with tempfile.TemporaryDirectory(prefix="everwarm-") as directory:
         target = Path(directory) / FILE
         try:

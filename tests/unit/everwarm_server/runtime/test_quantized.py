@@ -9,6 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
 from everwarm_server.errors import ModelError
+from everwarm_server.runtime import onnx as onnx_runtime
+from everwarm_server.runtime import torch_quantization
 from everwarm_server.runtime.load import LoadOptions, load
 from everwarm_server.runtime.warmup import warm_up
 
@@ -184,6 +186,16 @@ def test_the_layers_of_a_transformer_are_made_int8(tmp_path):
     expected = module(torch.from_numpy(X.reshape(5, 10, 64))).detach().numpy()
     assert 0 < np.abs(y - expected).max() < 0.1 * np.abs(expected).max()
     assert np.array_equal(y, runtime.infer({"x": X.reshape(5, 10, 64)}, {})["y"])  # its dropout is off
+
+
+def test_int8_is_not_for_gpus(tmp_path, monkeypatch):
+    with pytest.raises(ModelError, match="int8 is for the CPU; on a GPU use fp16 or bf16"):
+        torch_quantization.quantized(torch.nn.Linear(2, 2), "int8", "cuda:0")
+    available = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnx_runtime.onnxruntime, "get_available_providers", lambda: available)
+    directory = prepared(tmp_path, onnx_mlp, 'method = "int8"\nmax_absolute_error = 1')
+    with pytest.raises(ModelError, match="int8 is for the CPU; on a GPU use fp16, or the device cpu"):
+        load(directory, LoadOptions("m", device="auto"))
 
 
 def test_torchscript_is_not_made_int8(tmp_path):
