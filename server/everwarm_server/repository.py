@@ -90,13 +90,13 @@ class Repository:
 
     async def start(self, plan: StartPlan) -> dict[str, str]:
         """Load the models that are loaded at the start; give the reasons why some are not there, by name."""
-        loads = []
+        loads, now = [], set(plan.now)
         for name, (default, sources) in plan.models.items():
             model = self._models[name] = Model(name, default)
             for source in sources:
                 self.metrics.declare(name, source.concurrency)
                 version = model.versions[source.version] = Version(source)
-                if source in plan.now:
+                if source in now:
                     self._awaited[name, source.version] = ""
                     loads.append(self._bring(model, version, self._opened(version)))
         for name, reason in plan.wrong.items():

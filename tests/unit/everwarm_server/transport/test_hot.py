@@ -88,6 +88,7 @@ class Opened:
 
     connection: Connection
     transport: FakeTransport
+    repository: Repository
     plane: DataPlane
     model: Model
     state: ServerState
@@ -136,7 +137,7 @@ async def opened(inline_seconds: float = 0.0, token: str | None = None, max_body
     async def load(source: Source) -> Loaded:
         return Loaded(model, {})
 
-    spec = ModelSpec(Source("m", "/nowhere"))
+    spec = ModelSpec(Source("m", "none://m"))
     repository = Repository(lambda: {"m": spec}, metrics, open_plane, load)
     await repository.start(start_plan([spec]))
     plane = repository.find("m")
@@ -148,7 +149,7 @@ async def opened(inline_seconds: float = 0.0, token: str | None = None, max_body
     connection = Connection(config=config, server_state=state, app_state={}, _loop=loop, limits=LIMITS)
     transport = FakeTransport()
     connection.connection_made(transport)
-    return Opened(connection, transport, plane, model, state)
+    return Opened(connection, transport, repository, plane, model, state)
 
 
 def asked(number: float = 1.5, headers: str = "", path: str = "/v2/models/m/infer", **parameters: Any) -> bytes:
@@ -187,6 +188,20 @@ async def test_pipelined_requests_are_answered_in_their_order(inline_seconds: fl
     one.send(b"".join(asked(number) for number in range(30)))
     assert values(await one.answers(30)) == [(200, [2.0 * number]) for number in range(30)]
     one.plane.close()
+
+
+async def test_a_request_whose_model_is_replaced_before_its_body_is_whole_goes_to_the_new_one() -> None:
+    one = await opened()
+    request = asked(1.5)
+    one.send(request[:-10])
+    await one.repository.load("m")
+    assert (one.plane.retired, one.repository.find("m").retired) == (True, False)
+    one.send(request[-10:])
+    assert values(await one.answers(1)) == [(200, [3.0])]
+    assert (one.counted(200), one.repository.find("m").metrics.totals().successes) == (1, 1)
+    one.send(asked(2))
+    assert values(await one.answers(2))[1] == (200, [4.0])
+    one.repository.close()
 
 
 async def test_one_that_waits_holds_back_what_came_behind_it() -> None:
