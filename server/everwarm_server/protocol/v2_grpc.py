@@ -151,20 +151,36 @@ def encode_response(response: InferResponse, request: InferRequest, parameters: 
         InvalidInput: FP16 or BF16 is wanted as typed contents, which have none.
     """
     identity = request.id if response.id is None else response.id
+    if request.binary_outputs:
+        return b"".join([head(response, identity, parameters or {}), *raw_parts(response)])
+    message = _message(response, identity, parameters or {})
+    for tensor, output in zip(response.outputs, message.outputs, strict=True):
+        output.contents.CopyFrom(grpc_contents.from_tensor(tensor, f"output {shown(tensor.name)}"))
+    return cast("bytes", message.SerializeToString())
+
+
+def head(response: InferResponse, identity: str | None, parameters: Parameters) -> bytes:
+    """A serialized response up to its raw tensors."""
+    return cast("bytes", _message(response, identity, parameters).SerializeToString())
+
+
+def raw_parts(response: InferResponse) -> list[bytes | memoryview]:
+    """The raw tensors of a response as serialized fields, in parts that may be views of them."""
+    parts: list[bytes | memoryview] = []
+    for tensor in response.outputs:
+        raw = v2_binary.from_tensor(tensor)
+        parts += [wire.prefix(_RAW_OUTPUT, len(raw)), raw]
+    return parts
+
+
+def _message(response: InferResponse, identity: str | None, parameters: Parameters) -> Any:
     message = InferResponseMessage(
         model_name=response.model_name, model_version=response.model_version, id=identity or ""
     )
-    _set(message.parameters, parameters or {})
-    raw: list[bytes | memoryview] = []
+    _set(message.parameters, parameters)
     for tensor in response.outputs:
-        head = message.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.data.shape)
-        if request.binary_outputs:
-            chunk = v2_binary.from_tensor(tensor)
-            raw += [wire.prefix(_RAW_OUTPUT, len(chunk)), chunk]
-        else:
-            head.contents.CopyFrom(grpc_contents.from_tensor(tensor, f"output {shown(tensor.name)}"))
-    serialized: bytes = message.SerializeToString()
-    return b"".join([serialized, *raw])
+        message.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.data.shape)
+    return message
 
 
 def _set(target: Any, parameters: Mapping[str, Any]) -> None:

@@ -64,7 +64,8 @@ class Layouts:
                 for name, datatype, dtype, count, offset, shape in layout.places
             ]
         )
-        return InferRequest(inputs, None, layout.outputs, layout.binary_outputs, layout.parameters)
+        own = dict(layout.parameters)  # a model may change what it gets
+        return InferRequest(inputs, None, layout.outputs, layout.binary_outputs, own)
 
     def _keep(self, header: bytes, request: InferRequest, body_bytes: int) -> None:
         # Ids differ; BYTES and BOOL have to be looked at each time; frombuffer() makes no empty arrays.

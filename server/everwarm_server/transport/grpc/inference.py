@@ -16,6 +16,7 @@ import grpc
 from everwarm_server.admission import ClientGone
 from everwarm_server.dataplane import Arrival, DataPlane
 from everwarm_server.protocol import v2_grpc
+from everwarm_server.protocol.grpc_layouts import Known, Layouts
 from everwarm_server.protocol.tensors import InferRequest, InferResponse
 from everwarm_server.repository import Repository
 from everwarm_server.telemetry.metrics import CLIENT_GONE
@@ -41,6 +42,7 @@ class Inference:
     def __init__(self, repository: Repository, watch: Watch) -> None:
         self._repository = repository
         self._watch = watch
+        self._layouts = Layouts()
         self.active = 0
 
     async def infer(self, serialized: bytes, context: Any) -> bytes:
@@ -54,12 +56,17 @@ class Inference:
             self.active -= 1
 
     async def _answer(self, serialized: bytes, came: Arrival) -> bytes:
-        message = await _parsed(serialized)
+        envelope = v2_grpc.open_envelope(serialized)
+        message = self._layouts.find(envelope) or await _parsed(envelope)
         plane = self._repository.find(message.model_name, message.model_version)
         with _Counted(plane, came, self._watch) as caller:
             await plane.until_loaded(came.deadline_seconds)
-            request = await _decoded(message)
-            return v2_grpc.encode_response(await plane.infer(request, caller.arrival, caller), request)
+            if isinstance(message, Known):
+                request = message.request
+            else:
+                request = await _decoded(message)
+                self._layouts.keep(envelope.rest, message, request)
+            return self._layouts.encode(await plane.infer(request, caller.arrival, caller), request)
 
     async def stream(self, requests: AsyncIterator[bytes], context: Any) -> None:
         """ModelStreamInfer."""
@@ -104,7 +111,7 @@ class _Stream:
         """Answer one request; an error is an answer, too, and the stream goes on."""
         identity = None
         try:
-            message = await _parsed(serialized)
+            message = await _parsed(v2_grpc.open_envelope(serialized))
             identity = message.parsed.id
             plane = self._repository.find(message.model_name, message.model_version)
             with _Counted(plane, arrival(self._context), self._watch) as caller:
@@ -198,8 +205,7 @@ def _status(error: Exception) -> Status:
     return _CANCELLED if isinstance(error, ClientGone) else status(error)
 
 
-async def _parsed(serialized: bytes) -> v2_grpc.Message:
-    envelope = v2_grpc.open_envelope(serialized)
+async def _parsed(envelope: v2_grpc.Envelope) -> v2_grpc.Message:
     if len(envelope.rest) < LARGE_TYPED_BYTES:
         return v2_grpc.parse(envelope)
     return await asyncio.to_thread(v2_grpc.parse, envelope)

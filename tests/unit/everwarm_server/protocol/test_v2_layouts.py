@@ -60,3 +60,12 @@ def test_a_client_that_changes_its_header_each_time_fills_no_memory() -> None:
         given, length = body(np.zeros(2, np.float32), "FP32", parameters={"n": number})
         assert layouts.decode(given, length, METADATA).parameters == {"n": number}
     assert layouts.kept <= MAX_KEPT
+
+
+def test_a_model_that_changes_its_parameters_changes_only_its_own() -> None:
+    layouts = Layouts()
+    given, length = body(np.zeros(2, np.float32), "FP32", parameters={"n": 1})
+    for _ in range(3):
+        parameters: Any = layouts.decode(given, length, METADATA).parameters
+        assert parameters == {"n": 1}
+        parameters["n"] = 2
