@@ -3,6 +3,7 @@
 The environment is made once, as those of the bench are: KServe would bring its pins into ours.
 """
 
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -179,21 +180,39 @@ def test_a_v2_answer_may_be_a_dict(asynchronous: Any) -> None:
     assert (metadata["platform"], metadata["inputs"]) == ("kserve", [{"name": "x", "datatype": "INT64", "shape": [-1]}])
 
 
-@pytest.mark.parametrize(
-    ("code", "sentence"),
-    [
-        ("import kserve", "must have one subclass of kserve.Model, or one called Model; it has none"),
-        (PLAIN + ASYNC.replace("class Model(", "class Other("), "it has Doubler, Helper, Other"),
-        (
-            "import kserve\nclass M(kserve.Model):\n    def load(self):\n        return False",
-            "the model says that it is not ready",
-        ),
-        ("import kserve\nclass M(kserve.Model):\n    def load(self):\n        1 / 0", "ZeroDivisionError: division by"),
-    ],
-)
-def test_what_cannot_be_served_is_named(
-    start_server: Any, kserve_python: Path, tmp_path: Path, code: str, sentence: str
-) -> None:
-    server = served(start_server, kserve_python, tmp_path / "m", code, wait_ready=False)
-    assert server.wait(30) == 1
-    assert sentence in server.log.read_text()
+LOADS = """
+import sys
+from pathlib import Path
+
+from everwarm_server.errors import ModelError
+from everwarm_server.runtime.load import LoadOptions, load
+
+for directory in sys.argv[1:]:
+    try:
+        load(Path(directory), LoadOptions("m"))
+    except ModelError as error:
+        print(error)
+"""
+
+
+def test_what_cannot_be_served_is_named(kserve_python: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    one = "import kserve\nclass M(kserve.Model):\n    def load(self):\n        {}"
+    codes = [
+        "import kserve",
+        PLAIN + ASYNC.replace("class Model(", "class Other("),
+        one.format("0"),
+        one.format("1 / 0"),
+    ]
+    directories = [tmp_path / str(index) for index in range(len(codes))]
+    for directory, code in zip(directories, codes, strict=True):
+        directory.mkdir()
+        (directory / "model.py").write_text(code)
+        (directory / "model.toml").write_text(TOML)
+    command = [kserve_python, "-c", LOADS, *directories]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert [sentence.partition("model.py")[2] for sentence in done.stdout.splitlines()] == [
+        " must have one subclass of kserve.Model, or one called Model; it has none.",
+        " must have one subclass of kserve.Model, or one called Model; it has Doubler, Helper, Other.",
+        ": load() came back, but the model says that it is not ready.",
+        " failed to load: ZeroDivisionError: division by zero",
+    ]
