@@ -31,9 +31,7 @@ from everwarm_simulator.report import Interval, Report
 from everwarm_simulator.run import Floor, Reactive, Run, Service
 from everwarm_simulator.workload import Workload
 
-# Knative's target utilisation over a floor that a policy of ours moves: its autoscaler adds replicas only for a load
-# that the floor can't hold. At its default of 0.7 it would always ask for more than a floor that is just enough.
-_BACKSTOP = 1.0
+_KNATIVES_OWN = 70.0  # target utilisation, percent
 _MUCH_REQUESTS = 1_000_000  # in all runs together: some seconds, of which a process takes one to begin
 
 
@@ -51,6 +49,9 @@ class Setup:
         windows: of the policy schedule.
         interval_seconds: how often the planner decides.
         price: of a replica, starting or ready.
+        knative_target: target utilisation in percent of Knative's autoscaler over the floors that policies move. At
+            Knative's own 70 it asks for half again as many replicas as are busy, whatever the floor; at 100 it adds
+            some only for a load that the floor can't hold.
     """
 
     load: Load
@@ -65,6 +66,7 @@ class Setup:
     windows: tuple[Window, ...] = ()
     interval_seconds: int = 15
     price: Price = field(default_factory=lambda: price(DEFAULT))
+    knative_target: float = _KNATIVES_OWN
 
     def fixed(self, choice: Choice) -> int:
         """Replicas of the policy fixed."""
@@ -205,7 +207,7 @@ def controls(choice: Choice, setup: Setup) -> tuple[Reactive | None, Floor | Non
     )
     if choice.name is PolicyName.FIXED:
         return None, floor
-    target = (choice.value or 70.0) / 100 if choice.name is PolicyName.KPA else _BACKSTOP
+    target = (choice.value or _KNATIVES_OWN if choice.name is PolicyName.KPA else setup.knative_target) / 100
     return Knative(kpa.Settings.of_concurrency(setup.concurrency, target), setup.max_replicas, initial), floor
 
 

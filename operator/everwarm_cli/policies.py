@@ -49,12 +49,6 @@ class Choice:
         return f"{self.name}:hybrid" if self.name is PolicyName.SCHEDULE else f"{self.name}:{self.value:g}"
 
 
-def asked(policy_texts: Sequence[str], window_texts: Sequence[str]) -> tuple[list[Choice], tuple[Window, ...]]:
-    """What the options --policy and --window say. Raises as `choices` and `windows` do."""
-    read = windows(window_texts)
-    return choices(policy_texts, read), read
-
-
 def choices(texts: Sequence[str], windows: Sequence[Window]) -> list[Choice]:
     """Policies from comma lists, each once, in order; all that need no further option when there is none.
 

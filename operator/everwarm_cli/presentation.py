@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -12,11 +12,12 @@ from rich.text import Text
 from everwarm_cli import page
 from everwarm_cli.comparison import Outcome, Setup
 from everwarm_cli.errors import CommandError
+from everwarm_cli.numbers import around, around_seconds, number
 from everwarm_planner import wording
 from everwarm_simulator.report import Interval, interval
 
 HOURS_PER_MONTH = 730.0
-_WIDE_COLUMNS = 110
+_WIDE_COLUMNS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,52 +69,78 @@ def times(figure: Interval, factor: float) -> Interval:
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of the table: its head, its unit, and how a judged outcome is put in it."""
+    """A column of the table.
+
+    Attributes:
+        head, unit: over it.
+        cell: how a judged outcome is put in it.
+        short: the same where there is little room; `None`: the column is left out there.
+    """
 
     head: str
     unit: str
     cell: Callable[[Judged], str]
-    wide: bool = False
+    short: Callable[[Judged], str] | None
 
 
-def _figure(name: str, factor: float = 1.0) -> Callable[[Judged], str]:
-    return lambda judged: around(judged.outcome.figures[name], factor)
+def _column(
+    head: str, unit: str, figure: Callable[[Judged], Interval | None], show: Callable[[Interval], str]
+) -> _Column:
+    """A figure with its interval; without it where there is little room."""
+
+    def cell(judged: Judged) -> str:
+        found = figure(judged)
+        return "" if found is None else show(found)
+
+    def short(judged: Judged) -> str:
+        found = figure(judged)
+        return "" if found is None else show(Interval(found.mean, math.nan, math.nan))
+
+    return _Column(head, unit, cell, short)
 
 
-def _seconds(name: str) -> Callable[[Judged], str]:
-    return lambda judged: around_seconds(judged.outcome.figures[name])
+def _figure(name: str) -> Callable[[Judged], Interval]:
+    return lambda judged: judged.outcome.figures[name]
+
+
+def _percent(figure: Interval) -> str:
+    return around(figure, 100.0)
 
 
 def _mean(name: str, factor: float = 1.0) -> Callable[[Judged], str]:
-    return lambda judged: f"{judged.outcome.figures[name].mean * factor:.3g}"
+    return lambda judged: number(judged.outcome.figures[name].mean * factor)
 
 
+_IN_TIME = _column("in time", "%", _figure("attainment"), _percent)
+_REPLICAS = _column("replicas", "mean", _figure("mean_replicas"), around)
 _COLUMNS = (
-    _Column("in time", "%", _figure("attainment", 100.0)),
-    _Column("p95", "", _seconds("p95_seconds")),
-    _Column("p99", "", _seconds("p99_seconds"), wide=True),
-    _Column("cold", "%", _figure("cold_fraction", 100.0)),
-    _Column("replicas", "mean", _figure("mean_replicas")),
-    _Column("busy", "%", _mean("utilization", 100.0), wide=True),
-    _Column("cost", "USD/month", lambda judged: around(judged.usd_per_month)),
-    _Column("regret", "x bound", lambda judged: around(judged.regret) if judged.regret else ""),
-    _Column("moves", "floor", _mean("floor_changes"), wide=True),
+    replace(_IN_TIME, short=_IN_TIME.cell),
+    _column("p95", "", _figure("p95_seconds"), around_seconds),
+    replace(_column("p99", "", _figure("p99_seconds"), around_seconds), short=None),
+    _column("cold", "%", _figure("cold_fraction"), _percent),
+    replace(_REPLICAS, short=_REPLICAS.cell),
+    _Column("busy", "%", _mean("utilization", 100.0), None),
+    _column("cost", "USD/month", lambda judged: judged.usd_per_month, around),
+    _column("regret", "x bound", lambda judged: judged.regret, around),
+    _Column("moves", "floor", _mean("floor_changes"), None),
 )
 
 
 def table(console: Console, judged: Sequence[Judged], chosen: int | None = None) -> Table:
-    """The outcomes as a table of the terminal; a narrow one has fewer columns."""
-    columns = [column for column in _shown(judged) if console.width >= _WIDE_COLUMNS or not column.wide]
-    rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 1))
+    """The outcomes as a table of the terminal; a narrow one has fewer columns and intervals."""
+    wide = console.width >= _WIDE_COLUMNS
+    columns = [column for column in _shown(judged) if wide or column.short is not None]
+    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     rows.add_column("policy\n", no_wrap=True)
     for column in columns:
         rows.add_column(f"{column.head}\n{column.unit}", justify="right", no_wrap=True)
-    rows.add_column("SLO\n")
-    for number, one in enumerate(judged):
-        style = "bold" if number == chosen else ""
-        verdict = Text("met", "green") if one.met else Text("missed", "red")
-        name = ("> " if number == chosen else "") + one.outcome.choice.label
-        rows.add_row(name, *(column.cell(one) for column in columns), verdict, style=style)
+    rows.add_column("SLO\nmet", no_wrap=True)
+    for place, one in enumerate(judged):
+        style = "bold" if place == chosen else ""
+        verdict = Text("yes", "green") if one.met else Text("no", "red")
+        name = ("> " if place == chosen else "") + one.outcome.choice.label
+        cells = ((column.cell if wide or column.short is None else column.short)(one) for column in columns)
+        rows.add_row(name, *cells, verdict, style=style)
     return rows
 
 
@@ -149,6 +176,7 @@ def document(name: str, setup: Setup, judged: Sequence[Judged]) -> dict[str, Any
         "objective": {"seconds": setup.objective_seconds, "part": setup.objective_part},
         "cold_start_seconds": setup.cold_start_seconds,
         "concurrency": setup.concurrency,
+        "knative_target_percent": setup.knative_target,
         "price": {"usd_per_replica_hour": setup.price.usd_per_hour, "what": setup.price.what},
         "policies": policies(judged),
     }
@@ -191,7 +219,7 @@ def note(setup: Setup) -> str:
         "± is the 95 % interval over the seeds. Replicas are paid from being asked for until they are gone, at "
         f"{setup.price}; the first tenth of the time (at most 10 min) is not counted. "
         "Cold: requests that waited for a replica to get ready. hybrid, paper and schedule move the floor under "
-        "Knative's autoscaler, whose target is then 100 % of the slots, not 70 %."
+        f"Knative's autoscaler, whose target is {setup.knative_target:g} % of the slots."
     )
 
 
@@ -215,31 +243,6 @@ def sections(judged: Sequence[Judged], setup: Setup, svg: str, chosen: int | Non
 def _history_seconds(setup: Setup) -> float:
     history = setup.load.history
     return history.step_seconds * len(history.rates_per_second) if history else 0.0
-
-
-def around(figure: Interval, factor: float = 1.0) -> str:
-    """`11.4 ±2.5`; without the second where one seed tells nothing of the others, `never` where it is infinite."""
-    if not math.isfinite(figure.mean):
-        return "never"
-    half = (figure.high - figure.mean) * factor
-    return number(figure.mean * factor) + (f" ±{number(half, 2)}" if math.isfinite(half) and half > 1e-6 else "")
-
-
-def around_seconds(figure: Interval) -> str:
-    """A duration with its interval, in milliseconds up to ten seconds."""
-    factor, unit = (1.0, " s") if figure.mean >= 10 else (1000.0, " ms")
-    return around(figure, factor) + (unit if math.isfinite(figure.mean) else "")
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Some significant digits, and never an exponent: `0.0185`, `11.4`, `1,060`."""
-    if value == 0:
-        return "0"
-    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    if places > 6:
-        return "under 0.000001"
-    text = f"{value:,.{places}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _shown(judged: Sequence[Judged]) -> list[_Column]:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from everwarm_cli import output as outputs
-from everwarm_cli import policies, progress
+from everwarm_cli import progress
 from everwarm_cli import simulation_options as options
 from everwarm_cli.errors import CommandError
 from everwarm_cli.options import Output, Pattern, duration_option, rate_option
@@ -62,6 +62,7 @@ def simulate(
     max_replicas: options.MaxReplicas = 50,
     replicas: _Replicas = 5,
     window: options.Windows = None,
+    knative_target: options.KnativeTarget = options.KNATIVE_TARGET,
     interval: options.Interval = 15,
     price: options.Price = options.PRICE,
     seeds: options.Seeds = 5,
@@ -74,8 +75,7 @@ def simulate(
 
     Equal seeds give equal numbers. Each policy sees the same requests, work and cold starts.
     """
-    options.check(plot, report, min_replicas, max_replicas)
-    chosen, windows = policies.asked(policy or (), window or ())
+    chosen, windows = options.checked(policy, window, (plot, report), (min_replicas, max_replicas))
     loads, comparison = modules("simulate", "loads", "comparison")
     load = loads.Load(pattern, service_time, service_sigma, rate, duration or 3600.0)
     if trace is not None:
@@ -84,7 +84,7 @@ def simulate(
         load, trace or pattern.value, f"shorter --duration or a smaller {'--scale' if trace else '--rate'}"
     )
     bounds = (concurrency, min_replicas, max_replicas, replicas)
-    setup = comparison.Setup(load, slo, cold_start, *bounds, objective, 0.3, windows, interval, price)
+    setup = comparison.Setup(load, slo, cold_start, *bounds, objective, 0.3, windows, interval, price, knative_target)
     _play(setup, chosen, seeds, _Answer(trace or pattern.value, regret, plot, report, output))
 
 

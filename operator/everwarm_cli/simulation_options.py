@@ -9,6 +9,8 @@ from everwarm_cli import policies, prices
 from everwarm_cli.errors import CommandError
 from everwarm_cli.options import Output, duration_option, output_option, part_option
 from everwarm_cli.plots import style
+from everwarm_cli.policies import Choice
+from everwarm_planner.policies.schedule import Window
 
 Policies = Annotated[
     list[str] | None,
@@ -39,6 +41,16 @@ ColdStart = Annotated[float, duration_option("Mean time until a replica is ready
 Concurrency = Annotated[int, typer.Option(min=1, help="Requests that one replica computes at once.")]
 MinReplicas = Annotated[int, typer.Option(min=0, help="No policy goes lower.")]
 MaxReplicas = Annotated[int, typer.Option(min=1, help="No policy goes higher.")]
+KNATIVE_TARGET = 70.0  # as Knative's own; the operator does not change it
+KnativeTarget = Annotated[
+    float,
+    typer.Option(
+        min=1,
+        max=100,
+        metavar="PERCENT",
+        help="Target utilisation of Knative's autoscaler over the floors of policies.",
+    ),
+]
 Interval = Annotated[int, typer.Option(min=1, help="Seconds between two decisions of the planner.")]
 Price = Annotated[
     prices.Price,
@@ -67,15 +79,30 @@ Report = Annotated[
 Format = Annotated[Output, output_option()]
 
 
-def check(plot: Path | None, report: Path | None, min_replicas: int, max_replicas: int) -> None:
-    """Refuse at once what would fail at the end.
+def checked(
+    policy_texts: list[str] | None,
+    window_texts: list[str] | None,
+    files: tuple[Path | None, Path | None],
+    bounds: tuple[int, int],
+) -> tuple[list[Choice], tuple[Window, ...]]:
+    """The policies and windows; and refuse at once what would fail at the end.
+
+    Args:
+        policy_texts: of --policy.
+        window_texts: of --window.
+        files: of --plot and --report.
+        bounds: least and most replicas.
 
     Raises:
-        CommandError: a file can't be written or drawn, or no number of replicas is within the bounds.
+        CommandError: a policy is none, a file can't be written or drawn, no number of replicas is within the bounds.
+        BadParameter: a window can't be read.
     """
-    if min_replicas > max_replicas:
-        raise CommandError(f"--min-replicas {min_replicas} is over --max-replicas {max_replicas}.", exit_code=2)
-    for path, option, endings in ((plot, "--plot", (".png", ".svg", ".pdf")), (report, "--report", (".html", ".htm"))):
+    if bounds[0] > bounds[1]:
+        raise CommandError(f"--min-replicas {bounds[0]} is over --max-replicas {bounds[1]}.", exit_code=2)
+    endings = (("--plot", (".png", ".svg", ".pdf")), ("--report", (".html", ".htm")))
+    for path, (option, known) in zip(files, endings, strict=True):
         if path is not None:
-            style.check_ending(path, option, endings)
+            style.check_ending(path, option, known)
             style.require(option)
+    windows = policies.windows(window_texts or ())
+    return policies.choices(policy_texts or (), windows), windows

@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 
 from everwarm_cli.comparison import Setup
+from everwarm_cli.numbers import number
 from everwarm_cli.policies import Choice, PolicyName
-from everwarm_cli.presentation import Judged, number
+from everwarm_cli.presentation import Judged
 from everwarm_planner import queueing, wording
 from everwarm_planner.policies.schedule import Window
 from everwarm_planner.queueing import Traffic

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from everwarm_cli import output as outputs
-from everwarm_cli import policies, progress, simulate
+from everwarm_cli import progress, simulate
 from everwarm_cli import simulation_options as options
 from everwarm_cli.backtest.question import Question, Work
 from everwarm_cli.options import Output, duration_option
@@ -78,6 +78,7 @@ def backtest(
     concurrency: options.Concurrency = 1,
     min_replicas: options.MinReplicas = 1,
     max_replicas: options.MaxReplicas = 50,
+    knative_target: options.KnativeTarget = options.KNATIVE_TARGET,
     price: options.Price = options.PRICE,
     seeds: options.Seeds = 3,
     regret: options.Regret = False,
@@ -90,14 +91,13 @@ def backtest(
     What each would have given and cost on the last days, with the days before to learn from; from a file, or from
     Prometheus by everwarm's metrics or Knative's. Ends with the YAML for spec of the ModelService.
     """
-    options.check(plot, report, min_replicas, max_replicas)
-    chosen, windows = policies.asked(policy or (), window or ())
+    chosen, windows = options.checked(policy, window, (plot, report), (min_replicas, max_replicas))
     access, source, comparison = simulate.modules("backtest", "prometheus.http_config", "backtest.source", "comparison")
     answers = access.access(prometheus, header or [], http_config) if prometheus else None
     asked = Question(trace, column, answers, service, query, since, until, int(step), test)
     past = source.read(asked, Work(service_time, service_sigma, dispersion, scale))
     setup = comparison.Setup(past.load, slo, cold_start, concurrency, min_replicas, max_replicas, 0, objective)
-    setup = replace(setup, windows=windows, price=price)
+    setup = replace(setup, windows=windows, price=price, knative_target=knative_target)
     _play(past, setup, chosen, _Answer(seeds, regret, plot, report, output))
 
 

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from everwarm_cli.presentation import around, around_seconds, number
+from everwarm_cli.numbers import around, around_seconds, number
 from everwarm_cli.reproduce.adaptive import Control
 from everwarm_cli.reproduce.assumptions import PAPER
 from everwarm_cli.reproduce.pricing import PAPER_P95_SECONDS, PAPER_USD

@@ -5,9 +5,9 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from everwarm_cli import page
+from everwarm_cli.numbers import around, around_seconds, number
 from everwarm_cli.page import Cell, Part, Picture, Points, Section, Table
 from everwarm_cli.plots import style
-from everwarm_cli.presentation import around, around_seconds, number
 from everwarm_cli.reproduce.adaptive import Control, Outcome
 from everwarm_cli.reproduce.assumptions import PAPER
 from everwarm_cli.reproduce.claims import Claim, Verdict

@@ -13,9 +13,9 @@ import yaml
 from everwarm_cli import comparison, main
 from everwarm_cli.comparison import Setup
 from everwarm_cli.loads import Load
+from everwarm_cli.numbers import number
 from everwarm_cli.options import Pattern
 from everwarm_cli.policies import Choice, PolicyName
-from everwarm_cli.presentation import number
 
 SHORT = ["--duration", "10m", "--rate", "4/s", "--seeds", "2", "--cold-start", "5s"]
 
@@ -51,7 +51,7 @@ def test_yaml_says_what_json_says(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert documents[0]["policies"][0]["attainment"]["low"] is None
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [80, 130])
 def test_equal_seeds_give_equal_tables_that_fit(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,7 +64,7 @@ def test_equal_seeds_give_equal_tables_that_fit(
     lines = texts[0].splitlines()
     assert lines[0] == "bursts: 95 % within 300 ms, cold start 5000 ms."
     assert lines[1] == "10 min: 4 requests/s of 100 ms. 2 seeds."
-    assert ("p99" in lines[3]) == (width == 120)
+    assert ("p99" in lines[3]) == (width == 130)
     assert [line.split()[0] for line in lines[5:7]] == ["kpa", "fixed:1"]
     assert all(len(line) <= width for line in lines[3:7])
     assert "±" in lines[5]
