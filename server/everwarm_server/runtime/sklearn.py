@@ -44,16 +44,20 @@ def load(directory: Path, options: LoadOptions) -> "SklearnRuntime":
     if options.precision != accuracy.FULL:
         raise ModelError("A model of scikit-learn can't be quantised; leave [quantization] out.")
     threadpoolctl.threadpool_limits(options.threads or cpus.threads_each(options.concurrency))
-    with source.importable(directory), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as another version of scikit-learn: what matters fails below
-        estimator = _estimator(path, toml.trusted)
-        _use_one_job(estimator)
-        inputs = toml.inputs or (_input_of(estimator),)
-        outputs = _described(estimator, inputs, toml.outputs)
+    try:
+        with source.importable(directory), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as another version of scikit-learn: what matters fails below
+            estimator = _estimator(path, toml.trusted)
+            _use_one_job(estimator)
+            inputs = toml.inputs or (_input_of(estimator),)
+            outputs = _described(estimator, inputs, toml.outputs)
+    except ModelError:
+        source.forget(directory)
+        raise
     # Once for all models: they are told apart by names where several inputs are declared, else by their places.
     warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
     metadata = ModelMetadata(options.name, options.version, toml.platform or PLATFORM, inputs, outputs)
-    return SklearnRuntime(estimator, metadata, _unpacked_bytes(path), only_computes=not toml.trusted)
+    return SklearnRuntime(estimator, metadata, path, only_computes=not toml.trusted)
 
 
 def _estimator(path: Path, trusted: tuple[str, ...]) -> Any:
@@ -142,10 +146,11 @@ def _unpacked_bytes(path: Path) -> int:
 class SklearnRuntime(base.AnswersOnce):
     """An estimator of scikit-learn, or a pipeline of them."""
 
-    def __init__(self, estimator: Any, metadata: ModelMetadata, weights_bytes: int, *, only_computes: bool) -> None:
+    def __init__(self, estimator: Any, metadata: ModelMetadata, path: Path, *, only_computes: bool) -> None:
         self._estimator = estimator
         self._metadata = metadata
-        self._weights_bytes = weights_bytes
+        self._directory = path.parent
+        self._weights_bytes = _unpacked_bytes(path)
         self._only_computes = only_computes
 
     @property
@@ -188,5 +193,6 @@ class SklearnRuntime(base.AnswersOnce):
             raise InferenceFailed(f"The model failed: {source.reason(error)}") from error
 
     def close(self) -> None:
-        """Free the estimator."""
+        """Free the estimator, and forget the modules that lay beside it."""
         self._estimator = None
+        source.forget(self._directory)

@@ -1,4 +1,5 @@
 import pickle
+import sys
 import zipfile
 
 import numpy as np
@@ -124,6 +125,35 @@ def test_types_that_nobody_trusts_are_refused_with_the_way_out(tmp_path):
     runtime = load(save(tmp_path, FOREST, f"[skops]\n{way_out}"), OPTIONS)
     assert runtime.infer({"x": X}, {})["predict"].tolist() == [label.encode() for label in FOREST.predict(X)]
     assert not runtime.only_computes
+
+
+MINE = """
+from sklearn.base import BaseEstimator, TransformerMixin
+
+
+class Doubled(TransformerMixin, BaseEstimator):
+    def fit(self, x, y=None):
+        self.n_features_in_ = x.shape[1]
+        return self
+
+    def transform(self, x):
+        return x * 2
+"""
+
+
+def test_a_type_of_the_owner_may_lie_beside_the_model(tmp_path, monkeypatch):
+    (tmp_path / "beside_skops.py").write_text(MINE)
+    with monkeypatch.context() as importing:
+        importing.syspath_prepend(tmp_path)
+        mine = __import__("beside_skops")
+        estimator = make_pipeline(mine.Doubled(), LinearRegression()).fit(X, X[:, 0])
+        save(tmp_path, estimator, '[skops]\ntrusted = ["beside_skops.Doubled"]')
+    expected = estimator.predict(X)
+    del sys.modules["beside_skops"]
+    runtime = load(tmp_path, OPTIONS)
+    assert np.allclose(runtime.infer({"x": X}, {})["predict"], expected)
+    runtime.close()
+    assert "beside_skops" not in sys.modules
 
 
 def test_threads_for_each_request_are_not_started(tmp_path):
