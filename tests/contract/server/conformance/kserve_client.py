@@ -10,7 +10,10 @@ import sys
 from typing import Any
 
 import grpc
+import httpx
 import numpy as np
+from cloudevents.conversion import to_binary, to_structured
+from cloudevents.http import CloudEvent, from_http
 from kserve import InferenceGRPCClient, InferenceRESTClient, RESTConfig
 from kserve.protocol.grpc import grpc_predict_v2_pb2, grpc_predict_v2_pb2_grpc
 from kserve.protocol.infer_type import InferInput, InferRequest, RequestedOutput
@@ -65,6 +68,20 @@ async def rest(address: str) -> dict[str, Any]:
         await v2.close()
 
 
+async def events(address: str) -> dict[str, Any]:
+    """V1 in CloudEvents of both modes, by their own SDK."""
+    attributes = {"type": "org.kserve.request", "source": "/test"}
+    event = CloudEvent(attributes, {"instances": [{"INPUT0": A[0].tolist(), "INPUT1": B[0].tolist()}]})
+    answers = {}
+    async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+        for mode, pack in (("binary", to_binary), ("structured", to_structured)):
+            headers, body = pack(event)
+            reply = await client.post("/v1/models/simple:predict", headers=headers, content=body)
+            answer = from_http(reply.headers, reply.content)
+            answers[f"event {mode}"] = [answer["source"], answer["type"], answer.data]
+    return answers
+
+
 async def by_grpc(address: str) -> dict[str, Any]:
     client = InferenceGRPCClient(address, retries=0)
     try:
@@ -91,7 +108,9 @@ async def by_grpc(address: str) -> dict[str, Any]:
 
 async def main(http_address: str, grpc_address: str) -> None:
     messages = base64.b64encode(grpc_predict_v2_pb2.DESCRIPTOR.serialized_pb).decode()
-    answers = {"messages": messages} | await rest(http_address) | await by_grpc(grpc_address)
+    answers = (
+        {"messages": messages} | await rest(http_address) | await events(http_address) | await by_grpc(grpc_address)
+    )
     print(json.dumps(answers))
 
 

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.timeout(600)  # the first run installs KServe
 A = np.arange(32, dtype=np.int32).reshape(2, 16)
 SUMS = {"OUTPUT0": (A + 1).tolist(), "OUTPUT1": (A - 1).tolist()}
 ROWS = [dict(zip(SUMS, row, strict=True)) for row in zip(*SUMS.values(), strict=True)]
+EVENT = ["io.kserve.inference.simple", "io.kserve.inference.response", {"predictions": ROWS[:1]}]
 # In KServe's messages these have another meaning: see RepositoryModelLoadRequest in inference.proto.
 OTHER = {"RepositoryModelLoadRequest", "RepositoryModelUnloadRequest"}
 
@@ -36,6 +37,8 @@ def answers(server: Any) -> dict[str, Any]:
         ("v1 live", True),
         ("v1 model ready", True),
         ("v1 rows", {"predictions": ROWS}),
+        ("event binary", EVENT),
+        ("event structured", EVENT),
         ("v2 live", True),
         ("v2 ready", True),
         ("v2 model ready", True),
