@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 from everwarm_server.admission import Client, ClientGone, Ticket
 from everwarm_server.dataplane import Arrival, DataPlane
 from everwarm_server.errors import ModelNotReady
-from everwarm_server.protocol import documents, v1_json, v2_json
+from everwarm_server.protocol import cloud_events, documents, v1_json, v2_json
 from everwarm_server.protocol.tensors import InferRequest, InferResponse, ModelMetadata
 from everwarm_server.protocol.v2_binary import parse_header_length
 from everwarm_server.protocol.v2_json import Body, Chunks, Headers
@@ -58,10 +58,22 @@ def _header_length(head: Head) -> int | None:
 
 
 def _decode_v1(head: Head, body: Body, metadata: ModelMetadata) -> Decoded:
+    event, body = cloud_events.unwrap(head, body)
+    encode: Encode
     if metadata.takes_documents:
-        return documents.from_v1(body, head), documents.to_v1
-    predict = v1_json.decode_predict(body, metadata)
-    return predict.request, partial(v1_json.encode_predict, columnar=predict.columnar)
+        request, encode = documents.from_v1(body, head), documents.to_v1
+    else:
+        predict = v1_json.decode_predict(body, metadata)
+        request, encode = predict.request, partial(v1_json.encode_predict, columnar=predict.columnar)
+    if event is not None:
+        encode = partial(_as_event, encode, event, metadata.name)
+    return request, encode
+
+
+def _as_event(
+    encode: Encode, event: cloud_events.Event, model_name: str, response: InferResponse
+) -> tuple[Chunks, Headers]:
+    return cloud_events.wrap(event, model_name, encode(response))
 
 
 def _json_bytes_of_v2(head: Head, body: Body) -> int:
