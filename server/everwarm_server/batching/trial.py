@@ -43,9 +43,10 @@ class Verdict:
             self._left -= 1
 
     def tried(self, trial: Trial) -> None:
-        """A trial is over."""
+        """A trial is over; some may have begun before the last that was needed had ended."""
         if not trial.alike:
             self.never()
+        if not self.wants_trial:
             return
         per_batch_seconds = (trial.apart_seconds - trial.together_seconds) / (trial.requests - 1)
         per_row_seconds = (trial.together_seconds - per_batch_seconds) / trial.rows

@@ -33,6 +33,17 @@ def test_one_slow_trial_does_not_decide() -> None:
     assert verdict.is_on
 
 
+def test_trials_that_had_begun_before_the_last_change_nothing_unless_answers_differ() -> None:
+    verdict = Verdict()
+    for _ in range(TRIALS):
+        verdict.tried(trial(0.0, 0.005))
+    for _ in range(2 * TRIALS):
+        verdict.tried(trial(0.005, 0.0))
+    assert verdict.is_on
+    verdict.tried(Trial(4, 4, False, 1.0, 0.1))
+    assert not verdict.is_on
+
+
 def test_one_other_answer_decides_for_ever() -> None:
     verdict = Verdict()
     verdict.tried(trial(0.0, 0.005))
