@@ -28,6 +28,7 @@ table{border-collapse:collapse;width:100%;margin:.6rem 0;font-variant-numeric:ta
 caption{text-align:left;padding:.3rem 0}th,td{padding:.35rem .7rem .35rem 0;border-bottom:1px solid var(--line);
 text-align:left;vertical-align:top}
 th.n,td.n{text-align:right}td.n{white-space:nowrap}
+td:last-child:not(.n){min-width:9rem}
 thead th{vertical-align:bottom;border-bottom:2px solid var(--line)}tbody th{font-weight:600}
 tr.chosen{background:var(--soft)}.good{color:var(--good);font-weight:600}.bad{color:var(--bad);font-weight:600}
 figure{margin:1rem 0}figure svg{width:100%;height:auto;max-width:60rem}

@@ -150,6 +150,7 @@ def test_numbers_have_three_digits_and_no_exponent(value: float, text: str) -> N
     assert number(value) == text
 
 
+@pytest.mark.timeout(180)  # two processes that import all anew, on a machine that may be busy
 def test_several_processes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = Setup(Load(Pattern.POISSON, 0.1, 0.3, 5.0, 600.0), 0.3, 5.0, max_replicas=6)
     choices = [Choice(PolicyName.KPA), Choice(PolicyName.FIXED, 2)]
