@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 CLIENTS = 24
-ROUNDS = 8
+ROUNDS = 9
 
 # Says which file it was made from: also by a module beside it, whose name all versions share.
 NUMBERED = """

@@ -25,6 +25,17 @@ CONTRACT = {
     ("everwarm_start_time_seconds", "gauge", ()),
     ("everwarm_concurrency", "gauge", ("model_name",)),
     ("everwarm_arrival_dispersion", "gauge", ("model_name",)),
+    ("everwarm_batch_rows", "histogram", ("model_name",)),
+    ("everwarm_batch_seconds", "histogram", ("model_name",)),
+    ("everwarm_batches", "counter", ("model_name", "reason")),
+    ("everwarm_expired_requests", "counter", ("model_name",)),
+    ("everwarm_refused_requests", "counter", ("model_name", "reason")),
+    ("everwarm_queue_rows", "gauge", ("model_name",)),
+    ("everwarm_queue_requests", "gauge", ("model_name",)),
+    ("everwarm_batch_max_rows", "gauge", ("model_name",)),
+    ("everwarm_batch_cost_seconds", "gauge", ("model_name",)),
+    ("everwarm_row_cost_seconds", "gauge", ("model_name",)),
+    ("everwarm_admission_limit", "gauge", ("model_name",)),
 }
 
 
