@@ -1,6 +1,7 @@
 """Which models a server may serve, and how: values that the settings and model lists give, and the loader takes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -138,15 +139,20 @@ def start_plan(specs: Iterable[ModelSpec], memory_bytes: int | None = None) -> S
         except ModelError as error:
             wrong[spec.name] = str(error)
     sources = [source for _, versions in models.values() for source in versions]
-    if memory_bytes is None:
-        return StartPlan(models, sources, wrong)
+    return StartPlan(models, sources if memory_bytes is None else _fitting(sources, memory_bytes), wrong)
+
+
+def _fitting(sources: Iterable[Source], memory_bytes: int) -> list[Source]:
     now, left_bytes = [], memory_bytes
     for source in sorted(sources, key=lambda each: not each.pinned):
-        needed_bytes = size_bytes(source.directory)
+        try:
+            needed_bytes = size_bytes(source.directory)
+        except ModelError:  # told by whoever tries to load it
+            needed_bytes = 0
         if source.pinned or 0 < needed_bytes <= left_bytes:
             now.append(source)
             left_bytes -= needed_bytes
-    return StartPlan(models, now, wrong)
+    return now
 
 
 Catalogue: TypeAlias = Callable[[], dict[str, ModelSpec]]
@@ -164,28 +170,51 @@ def is_version(text: str) -> bool:
     return text.isascii() and text.isdigit() and not text.startswith("0") and len(text) <= _LONGEST_VERSION
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(f"{error.filename} can't be read: {error.strerror}.") from error
+
+
 def _versions_at(uri: str) -> dict[str, str]:
-    """URIs by version: the numbered folders of a local directory that is no model itself; else one version."""
+    """URIs by version: the numbered folders of a local directory that is no model itself; else one version.
+
+    Raises:
+        ModelError: it can't be read.
+    """
     directory = local(uri)
     if directory is None or not directory.is_dir():
         return {VERSION: uri}
-    children = list(directory.iterdir())
+    with _readable():
+        children = list(directory.iterdir())
     folders = {child.name: str(child) for child in children if is_version(child.name) and child.is_dir()}
     is_model = any(child.stem == "model" and child.suffix != ".toml" and child.is_file() for child in children)
     return folders if folders and not is_model else {VERSION: uri}
 
 
 def size_bytes(directory: Path | None) -> int:
-    """The size of all files below a directory, in bytes; 0 where there is none."""
+    """The size of all files below a directory, in bytes; 0 where there is none.
+
+    Raises:
+        ModelError: it can't be read.
+    """
     if directory is None:
         return 0
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    with _readable():
+        return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
 def stamp(directory: Path | None) -> frozenset[tuple[str, int, int]] | None:
-    """What tells whether the files below a directory have changed; None where nothing can tell."""
+    """What tells whether the files below a directory have changed; None where nothing can tell.
+
+    Raises:
+        ModelError: it can't be read.
+    """
     if directory is None:
         return None
-    paths = (path for path in directory.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    stats = ((str(path), path.stat()) for path in paths)
-    return frozenset((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+    with _readable():
+        paths = (path for path in directory.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        stats = ((str(path), path.stat()) for path in paths)
+        return frozenset((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

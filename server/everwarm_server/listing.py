@@ -72,6 +72,13 @@ def read(path: Path, defaults: Source) -> dict[str, ModelSpec]:
     Raises:
         ModelError: there is nothing there, or the list is wrong.
     """
+    try:
+        return _read(path, defaults)
+    except OSError as error:
+        raise ModelError(f"{error.filename} can't be read: {error.strerror}.") from error
+
+
+def _read(path: Path, defaults: Source) -> dict[str, ModelSpec]:
     if path.is_dir():
         found = {folder.name: ModelSpec(_named(folder, defaults)) for folder in _folders(path)}
         return found | _listed(path / FILE, defaults) if (path / FILE).is_file() else found
@@ -121,8 +128,6 @@ def _entries(path: Path) -> list[Entry]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"{path} is not valid TOML: {error}.") from error
-    except OSError as error:
-        raise ModelError(f"{path} can't be read: {error.strerror}.") from error
     tables: Any = document.get("models")
     if set(document) != {"models"} or not isinstance(tables, list):
         raise ModelError(f"{path} must have tables [[models]] and nothing else.")

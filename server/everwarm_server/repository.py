@@ -102,6 +102,7 @@ class Repository:
         for name, reason in plan.wrong.items():
             self._models[name] = Model(name, reason=reason)
             self._awaited[name, ""] = reason
+            _LOG.error("The model can't be served: %s", reason.rstrip("."), extra={"model": name})
         self._note_readiness()
         await asyncio.gather(*loads)
         return {name: reason for (name, _), reason in self._awaited.items() if reason}

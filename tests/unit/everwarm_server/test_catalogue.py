@@ -1,8 +1,10 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from everwarm_server import listing
 from everwarm_server.catalogue import ModelSpec, Policy, Source, is_version, size_bytes, stamp, start_plan
 from everwarm_server.errors import ModelError
 
@@ -65,6 +67,22 @@ def test_numbered_folders_are_versions_where_the_directory_is_no_model(tmp_path:
 @pytest.mark.parametrize("uri", ["s3://bucket/m", "/nowhere"])
 def test_what_can_not_be_looked_into_is_one_version(uri: str) -> None:
     assert ModelSpec(Source("m", uri, concurrency=3)).sources() == [Source("m", uri, concurrency=3)]
+
+
+def test_a_directory_that_can_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    for name in ("iterdir", "rglob"):
+        monkeypatch.setattr(Path, name, refuse)
+    sentence = re.escape(f"{tmp_path} can't be read: Permission denied.")
+    spec = ModelSpec(Source("m", str(tmp_path)))
+    for question in (spec.sources, lambda: size_bytes(tmp_path), lambda: stamp(tmp_path)):
+        with pytest.raises(ModelError, match=sentence):
+            question()
+    assert start_plan([spec]).wrong == {"m": f"{tmp_path} can't be read: Permission denied."}
+    with pytest.raises(ModelError, match=sentence):
+        listing.read(tmp_path, Source("", ""))
 
 
 def test_a_default_must_be_served() -> None:
