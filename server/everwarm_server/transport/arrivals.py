@@ -32,8 +32,9 @@ def arrival(head: Head, monotonic_seconds: float, unix_seconds: float, watch: Wa
     """How a request came. What of it can't be read is left out here; `check` says so."""
     request_start = head.get(b"x-request-start")
     if _SPECIAL.isdisjoint(head):  # nearly all: for them this is the whole of it
-        watched = watch.begin(None) if watch.is_on else None
-        return Arrival(monotonic_seconds, unix_seconds, request_start, watched=watched)
+        if not watch.is_on:
+            return Arrival(monotonic_seconds, unix_seconds, request_start)
+        return Arrival(monotonic_seconds, unix_seconds, request_start, watched=watch.begin(None))
     traceparent, tenant = head.get(_TRACEPARENT), head.get(TENANT, b"")[:_TENANT_BYTES].decode("latin-1")
     return Arrival(
         monotonic_seconds,

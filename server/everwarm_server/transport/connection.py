@@ -135,11 +135,12 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Take a plain inference request for ourselves; see hot.py."""
-        self._check_head()
-        if self.parser.should_upgrade():
+        version, offers_upgrade = self.parser.get_http_version(), self.parser.should_upgrade()
+        self._check_head(version, offers_upgrade=offers_upgrade)
+        if offers_upgrade:
             self._upgrading = True
             return
-        cycle = self._plain()
+        cycle = self._plain() if version == "1.1" else None
         if cycle is None:
             self._start_asgi()
         else:
@@ -149,7 +150,7 @@ class Connection(HttpToolsProtocol):
         # Trailers would be added to the headers, after these were checked (RFC 9110, 6.5.1: they must not be).
         self.headers = deque(maxlen=0)  # type: ignore[assignment]  # only append() is called
 
-    def _check_head(self) -> None:
+    def _check_head(self, version: str, *, offers_upgrade: bool) -> None:
         limits = self._limits
         if len(self.headers) > limits.head_fields:
             raise self._refuse(Refused(431, f"The request has more than {limits.head_fields} headers."))
@@ -157,9 +158,9 @@ class Connection(HttpToolsProtocol):
             size_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
             if size_bytes > limits.head_bytes:
                 raise self._refuse(_head_too_large(limits))
-        if self.parser.get_http_version() not in {"1.1", "1.0"}:
+        if version not in {"1.1", "1.0"}:
             raise self._refuse(Refused(505, "This server speaks HTTP/1.1."))
-        if self.parser.should_upgrade() and self.parser.get_method() == b"CONNECT":
+        if offers_upgrade and self.parser.get_method() == b"CONNECT":
             raise self._refuse(Refused(405, "This server is no proxy: CONNECT is not allowed."))
 
     def _refuse(self, refused: Refused) -> Refused:
@@ -171,7 +172,7 @@ class Connection(HttpToolsProtocol):
         if self._hot is None or not self._is_next() or self.expect_100_continue or self.flow.write_paused:
             return None
         endpoint = self._hot.endpoint(self.url)
-        if endpoint is None or self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
+        if endpoint is None or self.parser.get_method() != b"POST":
             return None
         head = scan(self.headers)
         if not self._hot.takes(head):

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, NamedTuple, TypeAlias
 
 from everwarm_server.admission import Client, ClientGone, Ticket
@@ -54,7 +54,12 @@ class Codec:
 
 def _header_length(head: Head) -> int | None:
     given = head.get(b"inference-header-content-length")
-    return None if given is None else parse_header_length(given.decode("latin-1"))
+    return None if given is None else _parsed_length(given)
+
+
+@lru_cache(maxsize=256)  # it is asked for twice in each request, and a client sends few others
+def _parsed_length(given: bytes) -> int:
+    return parse_header_length(given.decode("latin-1"))
 
 
 def _decode_v1(head: Head, body: Body, metadata: ModelMetadata) -> Decoded:
