@@ -246,9 +246,13 @@ class Connection(HttpToolsProtocol):
         """Go on with a request that came meanwhile."""
         self.server_state.total_requests += 1
         if not self.transport.is_closing():
-            self.flow.resume_reading()
             if self.pipeline:
+                self.flow.resume_reading()
                 self._start_asgi_task(*self.pipeline.pop())
+            elif self._refused is not None:
+                self._say_and_close(self._refused.code, str(self._refused))
+            else:
+                self.flow.resume_reading()
 
     def stop_waiting(self) -> None:
         """Answer a request that the model has not answered."""
@@ -264,10 +268,11 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._feed_without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            if self._refused is not None:
+            self._refused = self._refused or Refused(400, "Invalid HTTP request received.")
+            if self.idle or self._is_receiving_body():
                 self._say_and_close(self._refused.code, str(self._refused))
-            else:
-                self.send_400_response("Invalid HTTP request received.")
+            else:  # after the answer to the request before
+                self.flow.pause_reading()
         else:
             if self._message_bytes > self._limits.head_bytes and self._phase() is Phase.HEAD:
                 refused = _head_too_large(self._limits)
@@ -279,6 +284,7 @@ class Connection(HttpToolsProtocol):
         lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
         self._upgrading = False
         self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -216,6 +216,20 @@ async def test_one_that_waits_holds_back_what_came_behind_it() -> None:
     one.plane.close()
 
 
+@pytest.mark.parametrize("behind", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n"])
+@pytest.mark.parametrize("between", [b"", b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_what_is_refused_behind_a_request_is_refused_after_its_answer(behind: bytes, between: bytes) -> None:
+    one = await opened()
+    one.send(asked(1, wait=True) + between + behind)
+    await asyncio.sleep(0.01)
+    assert (bytes(one.transport.written), one.transport.closed) == (b"", False)
+    one.model.go.set()
+    *answers, refused = await one.answers(3 if between else 2)
+    assert [code for code, _, _ in answers] == [200] * len(answers)
+    assert (refused[0] in {400, 431}, one.transport.closed) == (True, True)
+    one.plane.close()
+
+
 async def test_a_quick_model_moves_to_the_loop() -> None:
     one = await opened(inline_seconds=0.01)
     for number in range(20):
@@ -270,7 +284,7 @@ async def test_a_model_that_runs_an_event_loop_goes_back_to_its_thread_for_good(
 async def test_what_is_not_plain_is_answered_too(request_bytes: bytes, code: int) -> None:
     one = await opened()
     one.send(request_bytes)
-    ((got, _, _),) = await one.answers(1)
+    (got, _, _), *_ = await one.answers(1)
     assert got == code
     one.plane.close()
 
