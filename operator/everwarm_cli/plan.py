@@ -1,7 +1,9 @@
 """`everwarm plan`: a rate and a latency objective -> how many replicas, and why not fewer. Queueing theory alone."""
 
 import math
+import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +16,7 @@ from everwarm_cli.errors import CommandError
 from everwarm_cli.options import Output, duration_option, rate_option
 from everwarm_cli.prices import Price
 from everwarm_planner import queueing, wording
+from everwarm_planner.memory_recommendation import MemoryRecommendation
 from everwarm_planner.queueing import Traffic
 
 _PART = 0.95
@@ -94,18 +97,42 @@ def plan(
         float, typer.Option(min=0, help="Of the arrivals: variance over mean of the counts per second; 1: Poisson.")
     ] = 1.0,
     price: options.Price = options.PRICE,
+    prometheus: options.PrometheusUrl = None,
+    service: Annotated[
+        str | None, typer.Option(metavar="NAMESPACE/NAME", help="Whose use of memory to look at.")
+    ] = None,
+    header: options.Headers = None,
+    http_config: options.HttpConfig = None,
     output: options.Format = Output.TABLE,
 ) -> None:
     """Say how many replicas a rate needs and what they cost.
 
-    By queueing theory, for a latency objective; with what one more or fewer would do.
+    By queueing theory, for a latency objective; with what one more or fewer would do. With --prometheus and --service
+    it says how much memory a replica should ask for, too.
     """
     question = Question(Traffic(rate, service_time, variation, dispersion), p95, concurrency, price)
     least, rows = choices(question.traffic, p95, concurrency)
+    memory = _memory(prometheus, service, header or [], http_config)
     if output is not Output.TABLE:
-        outputs.write(_document(question, least, rows), output)
+        outputs.write(_document(question, least, rows) | {"memory": memory and asdict(memory)}, output)
         return
     _print(Console(), question, least, rows)
+    if memory is not None:
+        outputs.prose(Console(), f"\nMemory: {memory.sentence}")
+
+
+def _memory(
+    url: str | None, service: str | None, headers: list[str], config: Path | None
+) -> MemoryRecommendation | None:
+    if url is None and service is None:
+        return None
+    if url is None or service is None:
+        raise CommandError("--prometheus and --service come together: whose memory shall be looked at?", exit_code=2)
+    from everwarm_cli.prometheus import http_config, memory_use
+    from everwarm_cli.prometheus.client import Client
+
+    with Client(http_config.access(url, headers, config)) as client:
+        return memory_use.recommendation(client, service, time.time())
 
 
 def _document(question: Question, least: int, rows: list[Choice]) -> dict[str, Any]:

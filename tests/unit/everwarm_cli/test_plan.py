@@ -2,10 +2,12 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import respx
 import yaml
 
 from everwarm_cli import main, options
@@ -79,3 +81,26 @@ def test_what_is_no_rate_is_refused_with_an_example(
 ) -> None:
     assert run(monkeypatch, "--rate", text, *EXAMPLE[2:]) == 2
     assert "write for example 40/s, 90/min or 2.5" in " ".join(capsys.readouterr().err.split())
+
+
+def test_memory_is_recommended_by_what_was_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], respx_mock: respx.MockRouter
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
+    data = {"resultType": "matrix", "result": [{"metric": {}, "values": [[1_800_000_000, "1073741824"]]}]}
+    respx_mock.post("http://p:9090/api/v1/query_range").respond(json={"status": "success", "data": data})
+    options = [*EXAMPLE, "--prometheus", "http://p:9090", "--service", "models/digits"]
+    assert run(monkeypatch, *options) == 0
+    assert capsys.readouterr().out.endswith(
+        "\nMemory: The daily peaks of the last day reach 1024 Mi nine times in ten: "
+        "with 15 % to spare, ask for 1178 Mi.\n"
+    )
+    assert run(monkeypatch, *options, "-o", "json") == 0
+    assert json.loads(capsys.readouterr().out)["memory"]["request_bytes"] == 1178 * 2**20
+
+
+def test_a_service_without_a_prometheus_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, *EXAMPLE, "--service", "models/digits") == 2
+    assert "everwarm: --prometheus and --service come together" in capsys.readouterr().err
