@@ -54,7 +54,7 @@ def test_the_first_request_after_scale_to_zero_is_answered(cluster: Cluster, url
     answer = cluster.request("GET", f"{url}/", timeout_seconds=30)
 
     assert (answer.status_code, answer.text) == (200, "hello from hello-00001\n")
-    assert len(pods(cluster)) == 1
+    cluster.wait_for("its one pod is ready", lambda: len(pods(cluster)) == 1, timeout_seconds=20)
 
 
 def test_prometheus_knows_the_requests_from_both_of_knatives_proxies(cluster: Cluster, url: str) -> None:
