@@ -22,15 +22,17 @@ class Calibration:
     """The integrator's parameters.
 
     Attributes:
-        start: the allowance before anything was attained: half of what may be late is left to the rest.
-        least, most: what it stays within; at the least, staffing plans for a twentieth of what is allowed.
+        start: the allowance before anything was attained: rather too many replicas on the first day than too few.
+        least, most: what it stays within: what no number of replicas could have met must not ask for any number.
         slowness_seconds: with nothing late at all, it grows e-fold in this time.
+        reserve: part of what may be late that is left for what comes after the last look.
     """
 
-    start: float = 0.5
-    least: float = 0.05
+    start: float = 0.1
+    least: float = 0.005
     most: float = 8.0
-    slowness_seconds: float = 6 * 3600.0
+    slowness_seconds: float = 2 * 3600.0
+    reserve: float = 0.15
 
     def step(self, allowance: float, late: float, allowed: float, passed_seconds: float, weight: float) -> float:
         """The allowance after some time.
@@ -43,5 +45,5 @@ class Calibration:
             weight: rate of requests over their mean rate.
         """
         passed = min(max(passed_seconds, 0.0), _LONGEST_SECONDS) * min(weight, _MOST_WEIGHT)
-        change = (1 - late / allowed) * passed / self.slowness_seconds
+        change = (1 - late / (allowed * (1 - self.reserve))) * passed / self.slowness_seconds
         return min(max(allowance * math.exp(change), self.least), self.most)

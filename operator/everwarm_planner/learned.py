@@ -18,8 +18,10 @@ class Learned:
         experts: the forecasters and what they know; `None` before the first minute.
         measures: what the traffic is like, smoothed.
         asked: replicas that were needed lately.
+        level: requests per second, without their noise.
     """
 
     experts: Experts | None = None
     measures: Measures | None = None
     asked: Asked = ()
+    level: float | None = None

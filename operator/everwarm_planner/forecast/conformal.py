@@ -50,14 +50,15 @@ class Scores:
         return Scores(weights, unit * _GROWTH, total + unit, self.count + 1, max(bucket, self.top))
 
     def quantile(self, part: float) -> float:
-        """The score that this part of all does not exceed, from above to a bucket; 0 without any score."""
+        """The score that this part of all does not exceed, as if even within a bucket; 0 without any score."""
         beyond = (1 - part) * self.total
         seen = 0.0
         weights = self.weights
         for bucket in range(self.top, -1, -1):
-            seen += weights[bucket]
-            if seen > beyond:
-                return math.sinh((bucket - _SIDE + 0.5) * _WIDTH)
+            weight = weights[bucket]
+            if seen + weight > beyond:
+                return math.sinh((bucket - _SIDE + 0.5 - (beyond - seen) / weight) * _WIDTH)
+            seen += weight
         return 0.0
 
 

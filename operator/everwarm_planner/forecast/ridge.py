@@ -29,7 +29,7 @@ class Ridge:
     """
 
     half_life_minutes: float = 1440.0
-    penalty: float = 30.0
+    penalty: float = 2.0
     name: str = "a mix that was learned"
 
     def step(self, state: State, past: Past, horizon_minutes: int) -> Step:

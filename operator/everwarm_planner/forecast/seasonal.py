@@ -11,7 +11,8 @@ from everwarm_planner.forecast.base import State, Step
 from everwarm_planner.forecast.past import Past
 
 _LEAST_USUAL = 1e-3  # requests per second: a ratio to less than four an hour says nothing
-_MOST = 20.0  # times as busy as usual, for the level: a spike at a quiet hour must not be projected onto the noon
+_MOST = 5.0  # times as busy as usual, for the level: a spike at a quiet hour must not be projected onto the noon
+_QUIETEST = 0.1  # of the mean of all hours: what is usual at an hour without traffic, for the same reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,11 @@ class Deseasonalised:
         usual = past.usual(0)
         if math.isnan(usual) or math.isnan(past.last):
             return Step(state, math.nan)
-        ratio = min(_MOST, past.last / max(usual, _LEAST_USUAL))
+        quietest = max(_LEAST_USUAL, 0.0 if math.isnan(past.level) else _QUIETEST * past.level)
+        ratio = min(_MOST, past.last / max(usual, quietest))
         level = ratio if not state else state[0] + self.weight * (ratio - state[0])
         peak = max(past.usual(ahead) for ahead in range(1, horizon_minutes + 1))
-        return Step((level,), level * max(peak, _LEAST_USUAL))
+        return Step((level,), level * max(peak, quietest))
 
 
 @dataclass(frozen=True, slots=True)

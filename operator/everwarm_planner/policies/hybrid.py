@@ -27,11 +27,13 @@ from everwarm_planner.observation import MissingObservation, Observation
 from everwarm_planner.policies.base import Proposal
 
 _MINUTE = 60.0
+_LEVEL_SECONDS = 150.0  # the rate's noise is smoothed over this; longer saves no more on the traces it was tuned on
 _RECENT_SECONDS = 15.0  # the span of the latest rate, for its noise: a scrape interval
 _FRESH_MINUTES = 3.0  # what was said longer ago is no forecast any more
 _FORGOTTEN_MINUTES = 7 * 1440  # without any minute for a week, or a clock that was set back by one, all begins again
 _SEEDED_WITHIN = 10  # minutes
 _LEAST_REQUESTS = 0.05  # expected until a replica would be ready: with fewer, none is started for them
+_HIGHEST_PART = 0.999  # three days hold four thousand scores: no more can be known of the rest
 _MOST_LATE = 0.5  # part of the requests: no calibration plans for more
 
 
@@ -55,7 +57,8 @@ class Hybrid:
         objective: part of the requests that shall be answered within it, 0 to 1.
         time_to_ready_seconds: from asking for a replica until it answers, while nothing is measured; 60 s.
         minimum_billing_seconds: what a replica costs at least once it was started (60 s on Fargate; 0 on own nodes).
-        forecast_part: part of the times that the upper end of the forecast shall hold; `None` follows the objective.
+        forecast_misses: how much more often a forecast's upper end may be exceeded than requests may be late; 16, for
+            a minute over it makes few of its requests late. The tighter the calibration, the higher the end.
         drain_seconds: in what time a backlog shall be worked off; 20 s.
         keep_seconds: replicas are kept for at least so long; 60 s, the span that one observation covers.
         surprise: how many standard deviations the latest rate must be above what is expected to count; 2.
@@ -72,7 +75,7 @@ class Hybrid:
     objective: float = 0.95
     time_to_ready_seconds: float = 60.0
     minimum_billing_seconds: float = 0.0
-    forecast_part: float | None = None
+    forecast_misses: float = 16.0
     drain_seconds: float = 20.0
     keep_seconds: float = 60.0
     surprise: float = 2.0
@@ -87,16 +90,14 @@ class Hybrid:
                 raise ValueError(f"{name} must be over 0, not {value}")
         not_negative = (
             *("time_to_ready_seconds", "minimum_billing_seconds", "keep_seconds"),
-            *("surprise", "dispersion", "service_variation"),
+            *("forecast_misses", "surprise", "dispersion", "service_variation"),
         )
         for name in not_negative:
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ValueError(f"{name} must be 0 or more, not {value}")
-        for name in ("objective", "forecast_part"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < 1:
-                raise ValueError(f"{name} must be within 0 and 1, not {value}")
+        if not 0 < self.objective < 1:
+            raise ValueError(f"objective is a part of the requests, within 0 and 1, not {self.objective}")
 
     @property
     def needs_observation(self) -> bool:
@@ -104,9 +105,13 @@ class Hybrid:
         return True
 
     @property
-    def part(self) -> float:
-        """Of the times that the upper end of the forecast shall hold."""
-        return 1 - 2 * (1 - self.objective) if self.forecast_part is None else self.forecast_part
+    def judged_part(self) -> float:
+        """Of the times that the upper end of a forecast shall hold when forecasters are compared."""
+        return max(0.5, 1 - 2 * (1 - self.objective))
+
+    def part(self, allowance: float) -> float:
+        """Of the times that the upper end of the forecast shall hold that is staffed for."""
+        return min(max(0.5, 1 - self.forecast_misses * allowance * (1 - self.objective)), _HIGHEST_PART)
 
     def propose(self, observation: Observation | MissingObservation, memory: Memory) -> Proposal:
         """Raise at once, release late.
@@ -118,8 +123,8 @@ class Hybrid:
             raise TypeError("the hybrid policy can't propose anything without an observation")
         learned = self._learn_from(observation, memory)
         allowance = self._allowance(observation, memory, learned)
-        outlook = self._outlook(observation, learned)
-        need = self._need(observation, learned.measures, outlook, allowance)
+        outlook = self._outlook(observation, learned, self.part(allowance))
+        need = self._need(observation, learned, outlook, allowance)
         if need is None:
             need = _unknown(observation, memory.floor)
         ready = self._ready_seconds(observation)
@@ -140,7 +145,7 @@ class Hybrid:
 
         What was seen since the start is left as it is, so this must come before, or within the first minutes.
         """
-        experts = seeded(series, self.part, self._horizon_minutes(self.time_to_ready_seconds, _MINUTE))
+        experts = seeded(series, self.judged_part, self._horizon_minutes(self.time_to_ready_seconds, _MINUTE))
         learned = memory.learned or Learned()
         if experts is None or (learned.experts is not None and len(learned.experts.past.rates) > _SEEDED_WITHIN):
             return memory
@@ -153,7 +158,18 @@ class Hybrid:
             learned,
             measures=measures.measure(learned.measures, observation, assumed, passed),
             experts=self._recorded(observation, learned.experts, passed),
+            level=self._level(observation, learned, passed),
         )
+
+    def _level(self, observation: Observation, learned: Learned, passed: float) -> float:
+        """The rate without its noise: smoothed as long as it stays within it, else what it is now."""
+        rate, level = observation.rate_per_second, learned.level
+        if level is None or learned.measures is None:
+            return rate
+        noise = _noise(level, learned.measures.dispersion, _MINUTE)
+        if abs(rate - level) > self.surprise * noise:
+            return rate
+        return level + min(1.0, passed / _LEVEL_SECONDS) * (rate - level)
 
     def _recorded(self, observation: Observation, experts: Experts | None, passed: float) -> Experts:
         """What the forecasters know, with the minute that is over, if one is."""
@@ -163,7 +179,7 @@ class Hybrid:
         if minute <= experts.past.minute:
             return experts
         horizon = self._horizon_minutes(self._ready_seconds(observation), passed)
-        return experts.record(minute, observation.rate_per_second, self.part, horizon)
+        return experts.record(minute, observation.rate_per_second, self.judged_part, horizon)
 
     def _ready_seconds(self, observation: Observation) -> float:
         measured = observation.time_to_ready_seconds
@@ -183,27 +199,28 @@ class Hybrid:
         weight = observation.rate_per_second / usual if usual > 0 else 1.0  # nan is not over 0
         return self.calibration.step(before, late, 1 - self.objective, _passed(observation, memory), weight)
 
-    def _outlook(self, observation: Observation, learned: Learned) -> Forecast | None:
+    def _outlook(self, observation: Observation, learned: Learned, part: float) -> Forecast | None:
         experts = learned.experts
         if experts is None or observation.at_seconds / _MINUTE - experts.past.minute > _FRESH_MINUTES:
             return None
-        outlook = experts.outlook(self.part)
+        outlook = experts.outlook(part)
         if outlook is None:
             return None
         ready = self._ready_seconds(observation)
         rates = outlook.low, outlook.expected, outlook.upper
-        return Forecast(*rates, self.part, ready, outlook.model)
+        return Forecast(*rates, part, ready, outlook.model)
 
     def _need(
-        self, observation: Observation, known: Measures | None, outlook: Forecast | None, allowance: float
+        self, observation: Observation, learned: Learned, outlook: Forecast | None, allowance: float
     ) -> Need | None:
         """What the load and the forecast ask for; `None` where it is not known how long a request takes."""
         if observation.rate_per_second == 0 and observation.in_flight == 0 and not _expects(outlook):
             return Need(0, Reason.STEADY, "No request came in the window", "no replica is needed")
+        known = learned.measures
         if known is None:
             return None
         late = min(_MOST_LATE, allowance * (1 - self.objective))
-        now = self._rate_now(observation, known, outlook)
+        now = self._rate_now(observation, learned, outlook)
         load = self._staff(known, now, late)
         ahead = 0 if outlook is None else self._staff(known, outlook.upper_per_second, late)
         backlog = max(0.0, observation.in_flight - observation.ready_replicas * self.concurrency)
@@ -224,14 +241,14 @@ class Hybrid:
     def _staff(self, known: Measures, rate_per_second: float, late: float) -> int:
         return staffing.replicas(known.traffic(rate_per_second), self.target_seconds, late, self.concurrency)
 
-    def _rate_now(self, observation: Observation, known: Measures, outlook: Forecast | None) -> float:
-        """The last minute's rate; the latest, where it is more than noise above that and above what is expected."""
-        recent, rate = observation.recent_rate_per_second, observation.rate_per_second
-        if recent is None:
-            return rate
-        expected = rate if outlook is None else max(rate, outlook.upper_per_second)
-        noise = math.sqrt(max(expected, 1 / _MINUTE) * known.dispersion / _RECENT_SECONDS)
-        return max(rate, recent) if recent > expected + self.surprise * noise else rate
+    def _rate_now(self, observation: Observation, learned: Learned, outlook: Forecast | None) -> float:
+        """The level; the latest rate, where it is more than noise above that and above what is expected."""
+        recent, level, known = observation.recent_rate_per_second, learned.level or 0.0, learned.measures
+        if recent is None or known is None:
+            return level
+        expected = level if outlook is None else max(level, outlook.upper_per_second)
+        noise = _noise(expected, known.dispersion, _RECENT_SECONDS)
+        return max(level, recent) if recent > expected + self.surprise * noise else level
 
     def _demand(self, rate_per_second: float, known: Measures) -> float:
         return rate_per_second * known.service_seconds / self.concurrency
@@ -240,6 +257,11 @@ class Hybrid:
 def _passed(observation: Observation, memory: Memory) -> float:
     last = memory.observed_at_seconds
     return 0.0 if last is None else max(0.0, observation.at_seconds - last)
+
+
+def _noise(rate_per_second: float, dispersion: float, span_seconds: float) -> float:
+    """Standard deviation of a rate that was counted over a span."""
+    return math.sqrt(max(rate_per_second, 1 / _MINUTE) * dispersion / span_seconds)
 
 
 def _expects(outlook: Forecast | None) -> bool:
