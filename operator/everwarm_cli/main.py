@@ -148,7 +148,7 @@ def up_model(
 def main() -> None:
     """Run the command line and exit."""
     try:
-        app()
+        app(prog_name="everwarm")
     except CommandError as error:
         sys.stderr.write(f"everwarm: {error}\n")
         sys.stderr.writelines(f"    {line}\n" for line in error.details)

@@ -296,12 +296,15 @@ class Repository:
         reason = str(error) if isinstance(error, ServingError) else f"{type(error).__name__}: {error}"
         key = (model.name, version.source.version)
         _LOG.error("The model can't be served: %s", reason.rstrip("."), extra={"model": key[0], "version": key[1]})
+        # At the start there may be less room than the sizes of files promised: then its first request has it loaded.
+        cold = isinstance(error, ModelNotReady) and self._awaited.pop(key, None) is not None
         if version.plane is plane:
-            version.put_away(State.FAILED)
+            version.put_away(State.COLD if cold else State.FAILED)
             version.retry_seconds = time.monotonic() + RETRY_SECONDS
         version.reason, version.stamp = reason, None
         if key in self._awaited:
             self._awaited[key] = reason
+        self._note_readiness()
         if plane.arriving is not None:
             plane.arriving.over(reason)
         self._residency.close(plane)

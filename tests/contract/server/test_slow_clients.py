@@ -57,7 +57,7 @@ def until_closed(server: Any, first: bytes, again: bytes = b"") -> tuple[float, 
             HEAD.replace(b"infer", b"none") + b"Content-Length: 1000\r\n\r\n{",
             b" ",
             LIMITS["body_seconds"],
-            b"HTTP/1.1 408",
+            b"HTTP/1.1 404",  # the body of what is refused is waited for, but no longer
         ),
     ],
     ids=["silent", "idle", "half a head", "slow head", "no body", "slow body", "slow chunks", "slow body to nowhere"],
