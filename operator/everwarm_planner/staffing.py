@@ -12,12 +12,14 @@ from everwarm_planner.queueing import Traffic
 
 _LOAD_STEP = 0.01
 _STEP = 0.05
+_LONGEST = 1e6  # service times that a request may wait: as good as for ever
 
 
 def replicas(traffic: Traffic, target_seconds: float, late: float, concurrency: int) -> int:
     """The fewest replicas at which no more than this part of the requests is answered late.
 
-    Where no number is enough, because the service alone takes too long, those that keep up with the load.
+    Where no number is enough, because the service alone takes too long too often, they are for twice as many late ones,
+    or four times, and so on; they keep up with the load in any case.
 
     Args:
         traffic: what comes.
@@ -29,7 +31,7 @@ def replicas(traffic: Traffic, target_seconds: float, late: float, concurrency: 
         return 0
     servers = _servers(
         _up(traffic.load, _LOAD_STEP),
-        _up(target_seconds / traffic.service_seconds, -_LOAD_STEP),
+        _up(min(target_seconds / traffic.service_seconds, _LONGEST), -_LOAD_STEP),
         _up(traffic.service_variation, _STEP),
         _up(traffic.dispersion, _STEP),
         _up(late, -_STEP),
@@ -41,8 +43,12 @@ def replicas(traffic: Traffic, target_seconds: float, late: float, concurrency: 
 def _servers(load: float, target: float, variation: float, dispersion: float, late: float) -> int:
     """In units of the service time."""
     traffic = Traffic(load, 1.0, variation, dispersion)
-    servers = queueing.least_servers(traffic, target, 1 - late)
-    return 0 if servers is None else servers
+    while late < 0.5:
+        servers = queueing.least_servers(traffic, target, 1 - late)
+        if servers is not None:
+            return servers
+        late *= 2
+    return 0
 
 
 def _up(value: float, step: float) -> float:

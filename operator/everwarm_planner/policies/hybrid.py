@@ -34,6 +34,7 @@ _FORGOTTEN_MINUTES = 7 * 1440  # without any minute for a week, or a clock that 
 _SEEDED_WITHIN = 10  # minutes
 _LEAST_REQUESTS = 0.05  # expected until a replica would be ready: with fewer, none is started for them
 _HIGHEST_PART = 0.999  # three days hold four thousand scores: no more can be known of the rest
+_CLEARLY = 0.7  # of what may be late: a floor that is right for this part of it is not lowered
 _MOST_LATE = 0.5  # part of the requests: no calibration plans for more
 
 
@@ -124,7 +125,7 @@ class Hybrid:
         learned = self._learn_from(observation, memory)
         allowance = self._allowance(observation, memory, learned)
         outlook = self._outlook(observation, learned, self.part(allowance))
-        need = self._need(observation, learned, outlook, allowance)
+        need = self._need(observation, learned, outlook, (allowance, memory.floor))
         if need is None:
             need = _unknown(observation, memory.floor)
         ready = self._ready_seconds(observation)
@@ -211,9 +212,13 @@ class Hybrid:
         return Forecast(*rates, part, ready, outlook.model)
 
     def _need(
-        self, observation: Observation, learned: Learned, outlook: Forecast | None, allowance: float
+        self, observation: Observation, learned: Learned, outlook: Forecast | None, standing: tuple[float, int]
     ) -> Need | None:
-        """What the load and the forecast ask for; `None` where it is not known how long a request takes."""
+        """What the load and the forecast ask for; `None` where it is not known how long a request takes.
+
+        `standing`: the allowance and the floor that stand.
+        """
+        allowance, floor = standing
         if observation.rate_per_second == 0 and observation.in_flight == 0 and not _expects(outlook):
             return Need(0, Reason.STEADY, "No request came in the window", "no replica is needed")
         known = learned.measures
@@ -221,7 +226,8 @@ class Hybrid:
             return None
         late = min(_MOST_LATE, allowance * (1 - self.objective))
         now = self._rate_now(observation, learned, outlook)
-        load = self._staff(known, now, late)
+        # What stands stays until it is clearly too much: else the calibration flips between two numbers for ever.
+        load = min(max(self._staff(known, now, late), floor), self._staff(known, now, _CLEARLY * late))
         ahead = 0 if outlook is None else self._staff(known, outlook.upper_per_second, late)
         backlog = max(0.0, observation.in_flight - observation.ready_replicas * self.concurrency)
         drain = math.ceil(
