@@ -25,13 +25,14 @@ def importable(directory: Path) -> Iterator[None]:
     whoever has imported them keeps them.
     """
     with _ONE_AT_A_TIME:
-        sys.path.insert(0, str(directory))
+        # A new list each time: another thread may import meanwhile, and skips a folder if the one that it goes through
+        # gets shorter.
+        sys.path = [str(directory), *sys.path]
         importlib.invalidate_caches()
         try:
             yield
         finally:
-            if str(directory) in sys.path:
-                sys.path.remove(str(directory))
+            sys.path = [folder for folder in sys.path if folder != str(directory)]
             for name in _modules_of(directory):
                 if not name.startswith(_PREFIX):
                     del sys.modules[name]
