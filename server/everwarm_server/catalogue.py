@@ -22,7 +22,7 @@ class Source:
         name: as clients call the model.
         version: a whole number, as text.
         uri: a path, file://, s3://, gs://, az:// or https://.
-        format: onnx, torch or python; None: by the files that are there.
+        format: onnx, torch, sklearn, python or kserve; None: by the files that are there.
         device: auto, cpu, or GPUs as cuda, cuda:1, cuda:0,cuda:1 or cuda:*.
         concurrency: requests executed at once.
         cache_dir: where downloads are kept; None: a directory in the temporary one.
