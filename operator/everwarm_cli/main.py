@@ -53,7 +53,9 @@ _ServeModel = Annotated[
 ]
 _LocalModel = Annotated[str, typer.Argument(metavar="MODEL", help="A directory of a model, or its URI.")]
 _Name = Annotated[str | None, typer.Option(help="The model's name; by default the last part of MODEL.")]
-_Format = Annotated[str | None, typer.Option("--format", help="onnx, torch, sklearn, python or kserve; else as the files say.")]
+_Format = Annotated[
+    str | None, typer.Option("--format", help="onnx, torch, sklearn, python or kserve; else as the files say.")
+]
 
 
 @app.command("serve")
