@@ -194,7 +194,7 @@ def main(given: Sequence[str]) -> int:
     print(f"ideal: {ideal:.0f} requests/s\n\n{shown(results, ideal)}\n\n{report.goals(found)}")
     if options.json is not None:
         report.write_json(found, options.json)
-    return 0 if all(one.holds for one in found) else 1
+    return report.exit_code(found)
 
 
 if __name__ == "__main__":

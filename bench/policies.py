@@ -14,7 +14,6 @@ Intervals are 95 % over the seeds, which draw requests, work and cold starts ane
 
 import argparse
 import itertools
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -23,8 +22,9 @@ from pathlib import Path
 from bench.provisioning import contenders, scenarios, trials
 from bench.provisioning.contenders import GOALS, Contender
 from bench.provisioning.scenarios import Scenario
-from bench.provisioning.summary import Cell, Winners, goal_lines, goals, lines, summaries
+from bench.provisioning.summary import Cell, Winners, goals, lines, summaries
 from bench.provisioning.trials import Result, Task
+from bench.rig import report
 
 COLD_STARTS_SECONDS = (30.0, 120.0)
 QUICK_HORIZON_SECONDS = 6 * 3600.0
@@ -77,14 +77,14 @@ def main() -> int:
     table = summaries([result for result in (*first, *rest) if _kept(result, winners)])
     measures = goals(table) if chosen.set == "reported" else []
     print("\n".join(lines(table, winners)))
-    print(f"\n{seeds} seeds, {session.describe()}\n{goal_lines(measures) if measures else ''}")
+    print(f"\n{seeds} seeds, {session.describe()}\n{report.goals(measures, digits=4) if measures else ''}")
     if chosen.json:
-        chosen.json.write_text(json.dumps([measure.document() for measure in measures], indent=2) + "\n")
+        report.write_json(measures, chosen.json)
     if chosen.plot:
         from bench.provisioning import frontier
 
         frontier.write(chosen.plot, first)
-    return 0 if all(measure.holds for measure in measures) else 1
+    return report.exit_code(measures)
 
 
 class Session:

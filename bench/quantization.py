@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import onnx
 import torch
-from bench.rig.report import Measure, goals, table, write_json
+from bench.rig.report import Measure, exit_code, goals, table, write_json
 from onnx import helper, numpy_helper
 from safetensors.torch import save_file
 
@@ -207,7 +207,7 @@ def main() -> int:
     print(shown(results), goals(found := measures(results)), sep="\n\n")
     if arguments.json is not None:
         write_json(found, arguments.json)
-    return 0 if all(each.holds for each in found) else 1
+    return exit_code(found)
 
 
 if __name__ == "__main__":

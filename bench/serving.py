@@ -267,7 +267,7 @@ def main(given: Sequence[str]) -> int:
     print(f"{shown(results)}\n\n{report.goals(found)}")
     if options.json is not None:
         report.write_json(found, options.json)
-    return 0 if all(one.holds for one in found) else 1
+    return report.exit_code(found)
 
 
 if __name__ == "__main__":

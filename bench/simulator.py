@@ -8,7 +8,6 @@ Speed is requests per second of processor time, the best of three, generation of
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 import ciw
 import numpy as np
 import simpy
+from bench.rig import report
 
 from everwarm_planner import queueing
 from everwarm_planner.guardrails import Bounds
@@ -131,21 +131,19 @@ def main() -> int:
     ]
     theory = queueing.waiting(queueing.Traffic(RATE, WORK_SECONDS), SERVERS).mean_seconds
     print(f"M/M/{SERVERS}, {RATE * WORK_SECONDS / SERVERS:.0%} load; the mean wait is {theory * 1000:.2f} ms in theory")
-    results, speeds = [], {}
+    measures, speeds = [], {}
     for name, waits, requests in engines:
         speeds[name], mean = measure(waits, requests)
         print(f"{name:35} {speeds[name] / 1000:10,.0f} k requests/s   mean wait {mean * 1000:7.2f} ms")
         goal = GOALS_PER_SECOND.get(name)
-        holds = None if goal is None else speeds[name] >= goal
-        results.append({"name": name, "got": round(speeds[name]), "goal": goal, "unit": "requests/s", "holds": holds})
+        measures.append(report.Measure(name, round(speeds[name]), goal, "requests/s"))
     for name in GOALS_PER_SECOND:
         times = speeds[name] / speeds["SimPy"]
-        entry = {"name": f"{name} over SimPy", "got": round(times, 1), "goal": None, "unit": "x", "holds": None}
-        results.append(entry)
+        measures.append(report.Measure(f"{name} over SimPy", round(times, 1), None, "x"))
         print(f"{name}: {times:.0f} times as fast as SimPy")
     if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
-    return 0 if all(result["holds"] is not False for result in results) else 1
+        report.write_json(measures, arguments.json)
+    return report.exit_code(measures)
 
 
 if __name__ == "__main__":

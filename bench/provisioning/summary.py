@@ -35,26 +35,6 @@ class Summary:
     bound: float
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """A figure, and what it should be: at most that for a regret, else at least."""
-
-    name: str
-    got: float
-    goal: float
-    unit: str
-    at_most: bool = False
-
-    @property
-    def holds(self) -> bool:
-        """Whether it is good enough."""
-        return self.got <= self.goal if self.at_most else self.got >= self.goal
-
-    def document(self) -> dict[str, object]:
-        """As the benches write it."""
-        return {"name": self.name, "got": self.got, "goal": self.goal, "unit": self.unit, "holds": self.holds}
-
-
 Winners = Mapping[Cell, Mapping[tuple[str, float], Contender]]
 
 
@@ -87,7 +67,7 @@ def lines(table: Sequence[Summary], winners: Winners) -> Iterator[str]:
             yield _verdict(here, winners[cell], goal)
 
 
-def goals(table: Sequence[Summary]) -> list[Goal]:
+def goals(table: Sequence[Summary]) -> list[report.Measure]:
     """The regret to the bound on ServeGen where 95 % are wanted, and that the wanted part is reached."""
     found = []
     for summary in table:
@@ -96,23 +76,9 @@ def goals(table: Sequence[Summary]) -> list[Goal]:
             name = f"hybrid for {contender.value:.0%}, {cell.scenario.name}, cold start {cell.cold_start_seconds:g} s"
             goal = REGRET_GOALS.get((cell.scenario.name, cell.cold_start_seconds))
             if goal is not None and contender.value == GOALS[0]:
-                found.append(Goal(f"{name}: regret", summary.regret.mean, goal, "x the bound", at_most=True))
-            found.append(Goal(f"{name}: in time", summary.attainment.mean, contender.value, "of requests"))
+                found.append(report.Measure(f"{name}: regret", summary.regret.mean, goal, "x the bound", at_most=True))
+            found.append(report.Measure(f"{name}: in time", summary.attainment.mean, contender.value, "of requests"))
     return found
-
-
-def goal_lines(found: Sequence[Goal]) -> str:
-    """One line for each goal."""
-    rows = [
-        (
-            one.name,
-            f"{'<=' if one.at_most else '>='} {one.goal:g} {one.unit}",
-            f"{one.got:.4f}",
-            "holds" if one.holds else "MISSED",
-        )
-        for one in found
-    ]
-    return report.table(("goal", "wanted", "got", ""), rows)
 
 
 def _row(summary: Summary, winners: Mapping[tuple[str, float], Contender]) -> tuple[str, ...]:

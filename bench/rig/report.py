@@ -8,17 +8,19 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A figure, and what it should be at least, or at most."""
+    """A figure, and what it should be at least, or at most; a goal of None: nobody asks for anything."""
 
     name: str
     got: float
-    goal: float
+    goal: float | None
     unit: str
     at_most: bool = False
 
     @property
-    def holds(self) -> bool:
-        """Whether it is good enough."""
+    def holds(self) -> bool | None:
+        """Whether it is good enough; `None` without a goal."""
+        if self.goal is None:
+            return None
         return self.got <= self.goal if self.at_most else self.got >= self.goal
 
 
@@ -32,14 +34,25 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def goals(measures: Sequence[Measure]) -> str:
-    """One line for each measure."""
+def goals(measures: Sequence[Measure], digits: int = 2) -> str:
+    """One line for each measure that has a goal, with so many digits after the point."""
     heads = ("goal", "wanted", "got", "")
     rows = [
-        (m.name, f"{'<=' if m.at_most else '>='} {m.goal:g} {m.unit}", f"{m.got:.2f}", "holds" if m.holds else "MISSED")
+        (
+            m.name,
+            f"{'<=' if m.at_most else '>='} {m.goal:g} {m.unit}",
+            f"{m.got:.{digits}f}",
+            "holds" if m.holds else "MISSED",
+        )
         for m in measures
+        if m.goal is not None
     ]
     return table(heads, rows)
+
+
+def exit_code(measures: Sequence[Measure]) -> int:
+    """0 where no goal is missed."""
+    return 1 if any(measure.holds is False for measure in measures) else 0
 
 
 def write_json(measures: Sequence[Measure], path: Path) -> None:

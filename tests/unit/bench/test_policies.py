@@ -1,6 +1,7 @@
 """The comparison of policies: what is searched, kept, said and drawn, on results made by hand and a short load."""
 
 import itertools
+import json
 import math
 from dataclasses import replace
 
@@ -11,8 +12,10 @@ from bench.policies import Session, arguments, best
 from bench.provisioning import contenders, frontier, scenarios, trials
 from bench.provisioning.contenders import Contender
 from bench.provisioning.scenarios import REPORTED, TUNING
-from bench.provisioning.summary import Cell, Goal, goal_lines, goals, lines, summaries
+from bench.provisioning.summary import Cell, goals, lines, summaries
 from bench.provisioning.trials import Result, Task
+from bench.rig import report
+from bench.rig.report import Measure
 
 CELL = Cell(REPORTED[0], 30.0)
 
@@ -65,20 +68,21 @@ def test_the_verdict_says_where_hindsight_equals_us_and_who_never_gets_there():
     assert "KPA 70%, best for 95%" in said[1]
 
 
-def test_the_goals_are_the_regret_on_servegen_and_the_parts_in_time():
+def test_the_goals_are_the_regret_on_servegen_and_the_parts_in_time(tmp_path):
     found = goals(summaries(RESULTS))
     name = "ServeGen m-large, cold start 30 s"
     assert found == [
-        Goal(f"hybrid for 95%, {name}: regret", pytest.approx(1.1), 1.15, "x the bound", at_most=True),
-        Goal(f"hybrid for 95%, {name}: in time", 0.96, 0.95, "of requests"),
-        Goal(f"hybrid for 99%, {name}: in time", 0.985, 0.99, "of requests"),
+        Measure(f"hybrid for 95%, {name}: regret", pytest.approx(1.1), 1.15, "x the bound", at_most=True),
+        Measure(f"hybrid for 95%, {name}: in time", 0.96, 0.95, "of requests"),
+        Measure(f"hybrid for 99%, {name}: in time", 0.985, 0.99, "of requests"),
     ]
     assert [one.holds for one in found] == [True, True, False]
-    assert goal_lines(found).splitlines()[1].split() == [
+    assert report.goals(found, digits=4).splitlines()[1].split() == [
         *f"hybrid for 95%, {name}: regret".split(),
         *("<=", "1.15", "x", "the", "bound", "1.1000", "holds"),
     ]
-    assert found[2].document() == {
+    report.write_json(found, tmp_path / "goals.json")
+    assert json.loads((tmp_path / "goals.json").read_text())[2] == {
         "name": f"hybrid for 99%, {name}: in time",
         "got": 0.985,
         "goal": 0.99,
