@@ -136,7 +136,6 @@ class Leadership:
         self._key = key
         self._terms = terms or Terms()
         self._election = Election(identity, self._terms)
-        self._identity = identity
         self._changed = changed
         self._clock = clock
         self._sleep = sleep

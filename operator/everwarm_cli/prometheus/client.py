@@ -1,7 +1,7 @@
 """A Prometheus (or Thanos, Mimir, VictoriaMetrics) behind an URL -> values over time and at one time, for a person.
 
-Unlike the operator's client this one may send credentials and a tenant, asks for long ranges in parts, and fails with a
-sentence: it runs once, while somebody waits.
+Unlike the operator's client, whose reading of answers it shares, this one asks for long ranges in parts, and fails with
+a sentence: it runs once, while somebody waits.
 """
 
 import math

@@ -7,7 +7,7 @@ hot.py to connections.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Final, NamedTuple, TypeAlias
@@ -234,15 +234,19 @@ class Inference:
 
     async def answer(self, endpoint: Endpoint, request: Exchange) -> None:
         """Answer one request."""
+        await self.counted(endpoint.plane, request, partial(self._answer, endpoint, request))
+
+    async def counted(self, plane: DataPlane, request: Exchange, answer: Callable[[Arrival], Awaitable[int]]) -> None:
+        """Let a request be answered, and count it with the code that this gives."""
         came = arrivals.arrival(request.head, time.perf_counter(), time.time(), self.watch)
-        endpoint.plane.metrics.arrived(came.unix_seconds)
+        plane.metrics.arrived(came.unix_seconds)
         code = CLIENT_GONE
         try:
-            code = await self._answer(endpoint, request, came)
+            code = await answer(came)
         except ClientGone:
             pass
         finally:
-            self.ended(endpoint.plane, came, code)
+            self.ended(plane, came, code)
 
     async def _answer(self, endpoint: Endpoint, request: Exchange, arrival: Arrival) -> int:
         reply = refuse  # until the body is read

@@ -9,8 +9,8 @@ what is silent; until then the first event is waited for, because only it can st
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any, Final
 
 from everwarm_server.admission import ClientGone
@@ -19,7 +19,6 @@ from everwarm_server.errors import InferenceFailed, InvalidInput
 from everwarm_server.protocol import generate as generate_json
 from everwarm_server.protocol.tensors import InferResponse, ModelMetadata
 from everwarm_server.protocol.v2_json import Body, Chunks, Headers, json_headers
-from everwarm_server.telemetry.metrics import CLIENT_GONE
 from everwarm_server.transport import arrivals
 from everwarm_server.transport.http import Answer, Exchange, Head, error_answer, refuse, respond
 from everwarm_server.transport.inference import Codec, Decoded, Encode, Endpoint, Inference, stopped_answer, v2
@@ -74,16 +73,7 @@ class Streams:
 
     async def answer(self, endpoint: Endpoint, request: Exchange) -> None:
         """Answer one request."""
-        inference = self._inference
-        arrival = arrivals.arrival(request.head, time.perf_counter(), time.time(), inference.watch)
-        endpoint.plane.metrics.arrived(arrival.unix_seconds)
-        code = CLIENT_GONE
-        try:
-            code = await self._answer(endpoint, request, arrival)
-        except ClientGone:
-            pass
-        finally:
-            inference.ended(endpoint.plane, arrival, code)
+        await self._inference.counted(endpoint.plane, request, partial(self._answer, endpoint, request))
 
     async def _answer(self, endpoint: Endpoint, request: Exchange, arrival: Arrival) -> int:
         events = _Events(request)
