@@ -12,6 +12,7 @@ import pytest
 
 from everwarm_planner.policies.kpa import Settings
 from everwarm_planner.policies.kpa_scale import ZeroSettings
+from everwarm_simulator import timeline
 from everwarm_simulator.distributions import Deterministic
 from everwarm_simulator.knative import Knative
 from everwarm_simulator.run import Run, Service, simulate
@@ -55,18 +56,15 @@ def test_simulated_knative_runs_as_many_replicas_as_the_real_one(cluster: Cluste
 
     assert set(outcome.codes) == {200}, outcome
     seconds = np.arange(5, horizon)
-    wanted, simulated = real.wanted_at(seconds), _wanted_at(run, seconds)
-    error = float(np.abs(wanted - simulated).mean())
-    ratio = float(simulated.sum() / wanted.sum())
-    print(
-        f"cold start {real.cold_start_seconds():.1f} s; mean error {error:.2f} replicas; replica-seconds x {ratio:.2f}"
-    )
+    wanted, simulated = real.wanted_at(seconds), timeline.wanted_at(run, seconds)
+    apart = timeline.deviation(wanted, simulated)
+    print(f"cold start {real.cold_start_seconds():.1f} s; {apart}")
     print("real     ", *wanted.astype(int))
     print("simulated", *simulated.astype(int))
     assert wanted.max() >= 4
-    assert abs(wanted.max() - simulated.max()) <= 1
-    assert error <= MEAN_ERROR_REPLICAS
-    assert abs(ratio - 1) <= REPLICA_SECONDS_ERROR
+    assert abs(apart.peak_replicas) <= 1
+    assert apart.mean_replicas <= MEAN_ERROR_REPLICAS
+    assert abs(apart.replica_seconds_ratio - 1) <= REPLICA_SECONDS_ERROR
 
 
 def _arrivals() -> np.ndarray:
@@ -87,9 +85,3 @@ def _simulated(arrivals: np.ndarray, horizon: float, cold_start_seconds: float) 
     workload = Workload(arrivals, np.full(len(arrivals), SERVICE_SECONDS), horizon)
     service = Service(concurrency=1, cold_start=Deterministic(cold_start_seconds), max_replicas=MAX_REPLICAS)
     return simulate(workload, service, Knative(settings, MAX_REPLICAS, zero=zero), None, np.random.default_rng(0))
-
-
-def _wanted_at(run: Run, seconds: np.ndarray) -> np.ndarray:
-    times = np.array([0.0, *(change.at_seconds for change in run.changes)])
-    wanted = np.array([1, *(change.wanted for change in run.changes)])
-    return wanted[np.searchsorted(times, seconds, side="right") - 1]
