@@ -207,8 +207,11 @@ def test_a_cold_model_is_loaded_once_for_all_who_wait(start_server: Any, tmp_pat
 def test_a_pinned_model_leaves_for_nobody(start_server: Any, tmp_path: Path) -> None:
     for name in ("pinned", "other"):
         written(tmp_path / name, 1)
+    # By their files only one of them fits at the start, so the other one is not there before it is asked for.
+    (tmp_path / "pinned" / "weights").write_bytes(bytes(600))
     (tmp_path / "models.toml").write_text('[[models]]\nname = "pinned"\npinned = true\n')
     server = start_server("", models=tmp_path, model_memory_bytes=1100, model_wait_seconds=0.5)
+    assert states(server) == {("pinned", "1"): "READY", ("other", "1"): "UNAVAILABLE"}
     reply = server.ask("POST", "/v2/models/other/infer", INFER)
     assert (reply.code, "all in use or pinned" in reply.json["error"]) == (503, True)
     assert states(server)["pinned", "1"] == "READY"
